@@ -1,0 +1,28 @@
+//! The domain of Tributary: types, ids, the clock and the ports.
+//!
+//! Nothing here does I/O, knows SQL, HTTP, an index or a WASM engine; every other crate depends on this one.
+
+pub mod citation;
+pub mod clock;
+pub mod contract;
+pub mod document;
+pub mod fields;
+pub mod hash;
+pub mod id;
+pub mod job;
+pub mod ledger;
+pub mod principal;
+pub mod query;
+pub mod run;
+pub mod source;
+pub mod workspace;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use id::{DocumentId, JobId, MessageId, RunId, SourceId, ThreadId, UserId, WorkspaceId};
+
+/// A moment, UTC, always truncated to microseconds so that it survives both databases unchanged.
+pub type Instant = chrono::DateTime<chrono::Utc>;
+
+/// The number of a committed writing transaction of one workspace, gapless and in commit order (`change_seq`).
+/// A search index that has applied position `n` reflects every commit up to and including `n`.
+pub type Position = i64;

@@ -1,0 +1,75 @@
+//! Sources and their schedules.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Instant, RunId, SourceId, citation::ConnectorRef};
+
+/// When a source syncs by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Cron expression of five fields (six with seconds).
+    pub cron: String,
+    /// IANA time zone; UTC when absent.
+    #[serde(default = "utc")]
+    pub timezone: String,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+/// How a source is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// The last run was fine, or there was none.
+    Healthy,
+    /// The last run finished with failed items.
+    Degraded,
+    /// The last run failed.
+    Failing,
+    /// A person has to act: wrong config, expired credential, held deletions.
+    NeedsAttention,
+}
+
+/// A place documents come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// Its id.
+    pub id: SourceId,
+    /// For people; unique in its workspace.
+    pub name: String,
+    /// The connector that serves it, at the digest in use.
+    pub connector: ConnectorRef,
+    /// Its configuration.
+    pub config: serde_json::Value,
+    /// Grows with every change of the configuration, from 1.
+    pub config_revision: i64,
+    /// When it syncs by itself.
+    pub schedule: Option<Schedule>,
+    /// The next scheduled moment.
+    pub next_run_at: Option<Instant>,
+    /// The newest run.
+    pub last_run: Option<RunId>,
+    /// How it is doing.
+    pub health: Health,
+    /// When it was made.
+    pub created_at: Instant,
+}
+
+/// The connector id of each workspace's built-in source for pushed and uploaded documents.
+pub const PUSH_CONNECTOR: &str = "builtin:push";
+
+/// A slot that a scheduler tick found due.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DueSource {
+    /// Whose.
+    pub workspace_id: crate::WorkspaceId,
+    /// Which.
+    pub source_id: SourceId,
+    /// Its schedule.
+    pub schedule: Schedule,
+    /// The moment that was due.
+    pub slot: Instant,
+}
