@@ -162,7 +162,8 @@ pub(crate) fn tethered(program: &Path, stop_signal: Signal) -> Command {
         return Command::new(program);
     };
     let mut command = Command::new(setpriv);
-    command.arg("--pdeathsig").arg(stop_signal.as_raw().to_string()).arg(program);
+    let name = if stop_signal == Signal::INT { "INT" } else { "TERM" };
+    command.args(["--pdeathsig", name]).arg(program);
     command
 }
 

@@ -5,6 +5,7 @@ mod postgres;
 mod redis;
 
 use std::{
+    fs,
     net::{Ipv4Addr, TcpListener},
     os::unix::process::CommandExt,
     path::Path,
@@ -84,6 +85,13 @@ pub(crate) fn services() -> Result<()> {
 /// A loopback port nobody listens on at this moment.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// What a service that did not start has to say.
+fn log_tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let last = text.lines().rev().take(20).collect::<Vec<_>>();
+    last.into_iter().rev().fold("its log ends:".into(), |tail, line| tail + "\n  " + line)
 }
 
 /// Runs the command as the account, in its home.

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
-use super::{free_port, inside};
+use super::{free_port, inside, log_tail};
 use crate::{
     packages,
     process::{Daemon, find_program, tethered},
@@ -93,7 +93,7 @@ fn listen(bin: &Path, data: &Path, home: &Scratch, account: Option<Account>) -> 
     let status_file = data.join("postmaster.pid");
     let ready =
         || fs::read_to_string(&status_file).is_ok_and(|text| text.lines().nth(7).is_some_and(|s| s.trim() == "ready"));
-    daemon.wait_until(Duration::from_secs(60), ready).with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+    daemon.wait_until(Duration::from_secs(60), ready).with_context(|| log_tail(&log))?;
     Ok((daemon, port))
 }
 

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
-use super::{free_port, inside};
+use super::{free_port, inside, log_tail};
 use crate::{
     packages,
     process::{Daemon, check_interrupted, find_program, tethered},
@@ -51,8 +51,8 @@ fn listen(home: &Scratch, account: Option<Account>) -> Result<Redis> {
     let mut daemon = Daemon::start("Redis", Signal::TERM, inside(&mut command, home, account))?;
     daemon
         .wait_until(Duration::from_secs(30), || answers(port, &password).is_some())
-        .with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
-    Ok(Redis { daemon, url: format!("redis://:{password}@127.0.0.1:{port}") })
+        .with_context(|| log_tail(&log))?;
+    Ok(Redis { daemon, url: format!("redis://default:{password}@127.0.0.1:{port}") })
 }
 
 fn answers(port: u16, password: &str) -> Option<()> {
