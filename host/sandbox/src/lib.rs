@@ -1,1 +1,41 @@
+//! Tributary's sandbox: untrusted WASM components behind plain traits. The only crate that knows wasmtime.
+//!
+//! [`Sandbox::install`] checks and compiles a component; [`Sandbox::connector`] and [`Sandbox::extractor`] hand it out as a
+//! [`Connector`] or an [`Extractor`]. Each call gets a fresh instance with limits on processor time, waiting, memory and what it
+//! hands over, and ends as a value or a typed [`Failure`](tributary_core::contract::Failure), whatever the component does.
+//! What a connector can reach is a [`HostServices`], which native code may use just as well.
+//!
+//! Nothing here knows databases, HTTP servers or what documents mean.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod bindings;
+mod blobs;
+mod cache;
+mod call;
+mod convert;
+mod cpu;
+mod engine;
+mod files;
+mod gate;
+mod guest;
+mod guest_log;
+mod limits;
+mod plugin;
+mod sandbox;
+mod services;
+mod state;
+mod stdio;
+mod text;
+mod wasm;
+
+pub use blobs::{Blob, BlobLimits, Blobs};
+pub use files::{Entry, FileKind, Files, Listing, MAX_SLICE, Roots};
+pub use gate::{InstallError, Kind};
+pub use guest_log::{GuestLog, Level};
+pub use limits::{CallLimits, SandboxOptions};
+pub use plugin::{Connector, Extractor};
+pub use sandbox::{Artifact, Sandbox};
+pub use services::{EmptyLedger, HostServices, MAX_EXTERNAL_ID_BYTES, MAX_LOOKUP_IDS, Meter};
+pub use state::{MAX_STATE_BYTES, StateBuffer};
+pub use wasm::{WasmConnector, WasmExtractor};

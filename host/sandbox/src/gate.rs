@@ -1,0 +1,170 @@
+//! What bytes must be to be installed at all, and what they may import.
+
+use wasmtime::{Engine, component::Component};
+
+use tributary_core::hash::Sha256Hash;
+
+/// What a component is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Reads a source.
+    Connector,
+    /// Turns files into text.
+    Extractor,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Connector => "connector",
+            Self::Extractor => "extractor",
+        }
+    }
+
+    /// Interfaces of the contract it may import, beside those of WASI.
+    fn imports(self) -> &'static [&'static str] {
+        match self {
+            Self::Connector => &["types", "blobs", "files", "ledger", "state", "log"],
+            Self::Extractor => &["types", "blobs", "log"],
+        }
+    }
+}
+
+/// Why bytes were not installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// Over the size cap.
+    #[error(
+        "the component has {size} bytes where at most {max} are allowed; build it in release mode and without debug information"
+    )]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// The cap.
+        max: usize,
+    },
+    /// Machine code for one engine.
+    #[error(
+        "this is a precompiled artifact, which could do anything once loaded; install the .wasm component it was made from"
+    )]
+    Precompiled,
+    /// A module without the component layer.
+    #[error("this is a core WebAssembly module, not a component; build it with `cargo build --target wasm32-wasip2`")]
+    CoreModule,
+    /// Something else entirely.
+    #[error(
+        "this is not WebAssembly: it does not start with the bytes \\0asm; install the .wasm file that the build made"
+    )]
+    NotWasm,
+    /// Starts like a component but is not a valid one.
+    #[error("the component is damaged, cut off, or uses WebAssembly features that are switched off: {0}")]
+    Invalid(String),
+    /// Wants something that is not offered.
+    #[error(
+        "the {kind} imports `{name}`, which is not offered to {kind}s; use the interfaces of tributary:connector@0.1.0 instead"
+    )]
+    Import {
+        /// `connector` or `extractor`.
+        kind: &'static str,
+        /// The first such import.
+        name: String,
+    },
+    /// Exports neither interface, or both.
+    #[error(
+        "the component must export either tributary:connector/connector@0.1.0 or tributary:connector/extractor@0.1.0; use the plugin SDK's export macro"
+    )]
+    Exports,
+    /// Imports or exports with other types than the contract's.
+    #[error(
+        "the component does not fit the contract tributary:connector@0.1.0: {0}; build it against the current plugin SDK"
+    )]
+    Contract(String),
+    /// It could not even say what it is.
+    #[error("the connector could not describe itself: {0}")]
+    Describe(#[from] tributary_core::contract::Failure),
+    /// A digest nobody installed.
+    #[error("no {kind} with the digest {digest} is installed; install its component first")]
+    Unknown {
+        /// `connector` or `extractor`.
+        kind: &'static str,
+        /// The digest asked for.
+        digest: Sha256Hash,
+    },
+    /// The server's own trouble.
+    #[error("the sandbox could not be set up: {0}")]
+    Host(String),
+}
+
+impl InstallError {
+    pub(crate) fn unknown(kind: Kind, digest: Sha256Hash) -> Self {
+        Self::Unknown { kind: kind.as_str(), digest }
+    }
+}
+
+/// Checks the outside of the bytes before anything reads them closely.
+pub(crate) fn inspect(wasm: &[u8], max: usize) -> Result<(), InstallError> {
+    if wasm.len() > max {
+        return Err(InstallError::TooLarge { size: wasm.len(), max });
+    }
+    if Engine::detect_precompiled(wasm).is_some() {
+        return Err(InstallError::Precompiled);
+    }
+    // Magic, then version and layer: 1 and 0 for a core module, 13 and 1 for a component.
+    match wasm {
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(InstallError::CoreModule),
+        [0, b'a', b's', b'm', ..] => Ok(()),
+        _ => Err(InstallError::NotWasm),
+    }
+}
+
+/// Finds out what a component is and that it imports only what its kind is offered.
+pub(crate) fn classify(component: &Component) -> Result<Kind, InstallError> {
+    let engine = component.engine();
+    let ty = component.component_type();
+    let exports = |interface: &str| ty.exports(engine).any(|(name, _)| in_contract(name, &[interface]));
+    let kind = match (exports("connector"), exports("extractor")) {
+        (true, false) => Kind::Connector,
+        (false, true) => Kind::Extractor,
+        _ => return Err(InstallError::Exports),
+    };
+    match ty.imports(engine).find(|(name, _)| !(in_contract(name, kind.imports()) || in_wasi(name))) {
+        Some((name, _)) => Err(InstallError::Import { kind: kind.as_str(), name: crate::text::printable(name, 200) }),
+        None => Ok(kind),
+    }
+}
+
+/// `tributary:connector/<one of interfaces>@0.1.x`.
+fn in_contract(name: &str, interfaces: &[&str]) -> bool {
+    let parsed = name.strip_prefix("tributary:connector/").and_then(|rest| rest.split_once('@'));
+    parsed.is_some_and(|(interface, version)| interfaces.contains(&interface) && version.starts_with("0.1."))
+}
+
+/// What standard libraries bring along. All of it is empty, fixed or bounded here; sockets and HTTP are not in it.
+fn in_wasi(name: &str) -> bool {
+    const PACKAGES: [&str; 5] = ["cli", "clocks", "filesystem", "io", "random"];
+    let parsed = name.strip_prefix("wasi:").and_then(|rest| rest.split_once('/'));
+    parsed.is_some_and(|(package, rest)| {
+        PACKAGES.contains(&package) && rest.split_once('@').is_some_and(|(_, version)| version.starts_with("0.2."))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_are_matched_whole() {
+        assert!(in_contract("tributary:connector/files@0.1.0", &["files"]));
+        for name in
+            ["tributary:connector/files", "tributary:connector/files@0.2.0", "evil:connector/files@0.1.0", "files"]
+        {
+            assert!(!in_contract(name, &["files"]), "{name}");
+        }
+        assert!(in_wasi("wasi:io/streams@0.2.6"));
+        for name in
+            ["wasi:http/outgoing-handler@0.2.0", "wasi:sockets/tcp@0.2.0", "wasi:io/streams@0.3.0", "wasi:iox/a@0.2.0"]
+        {
+            assert!(!in_wasi(name), "{name}");
+        }
+    }
+}

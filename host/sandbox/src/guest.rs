@@ -1,0 +1,204 @@
+//! The host's side of one running component: its WASI context, which inherits nothing, and the host interfaces it imports.
+
+use std::{sync::Arc, time::Duration};
+
+use tributary_core::contract::{Failure, Fault};
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView, random::Deterministic};
+
+use crate::{
+    bindings::{blobs, connector::ConnectorPlugin, files, ledger, log, state, types},
+    blobs::Blobs,
+    files::FileKind,
+    guest_log::{GuestLog, Level},
+    limits::Limiter,
+    services::{self, HostServices, MAX_EXTERNAL_ID_BYTES},
+    stdio::LogStream,
+};
+
+/// WASI resources (streams, pollables) alive at once.
+const MAX_RESOURCES: usize = 1024;
+const MAX_RANDOM_BYTES: u64 = 64 << 10;
+/// The extractor's only moment, 2020-01-01T00:00:00Z, and the seed of its randomness.
+const FIXED_TIME: Duration = Duration::from_secs(1_577_836_800);
+const SEED: &[u8] = b"tributary extractor: same input, same output";
+
+/// What a store holds.
+pub(crate) struct Guest {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    pub(crate) limiter: Limiter,
+    blobs: Arc<Blobs>,
+    log: Arc<GuestLog>,
+    services: Option<HostServices>,
+}
+
+impl Guest {
+    /// A connector's call; without services, every host interface answers `permission`.
+    pub(crate) fn connector(limiter: Limiter, services: Option<HostServices>, name: &str) -> Self {
+        let log = services.as_ref().map_or_else(|| Arc::new(GuestLog::new(name)), |services| services.log.clone());
+        let blobs = services.as_ref().map(|services| services.blobs.clone()).unwrap_or_default();
+        Self { wasi: wasi(&log, false), table: table(), limiter, blobs, log, services }
+    }
+
+    /// An extractor's call: its blobs, a log, one fixed moment and the same randomness every time.
+    pub(crate) fn extractor(limiter: Limiter, blobs: Arc<Blobs>, name: &str) -> Self {
+        let log = Arc::new(GuestLog::new(name));
+        Self { wasi: wasi(&log, true), table: table(), limiter, blobs, log, services: None }
+    }
+
+    fn services(&self) -> Result<&HostServices, types::Failure> {
+        self.services.as_ref().ok_or_else(|| {
+            Failure::new(Fault::Permission, "not_available", "this host interface is not available during this call")
+                .into()
+        })
+    }
+}
+
+fn table() -> ResourceTable {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(MAX_RESOURCES);
+    table
+}
+
+/// No files, arguments, environment or network; output goes to the log.
+fn wasi(log: &Arc<GuestLog>, fixed: bool) -> WasiCtx {
+    let mut wasi = WasiCtx::builder();
+    wasi.stdout(LogStream::new(log.clone(), Level::Info))
+        .stderr(LogStream::new(log.clone(), Level::Warn))
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .max_random_size(MAX_RANDOM_BYTES);
+    if fixed {
+        wasi.wall_clock(Stopped)
+            .monotonic_clock(Stopped)
+            .secure_random(Deterministic::new(SEED.to_vec()))
+            .insecure_random(Deterministic::new(SEED.to_vec()))
+            .insecure_random_seed(0);
+    }
+    wasi.build()
+}
+
+/// A clock that stands still.
+struct Stopped;
+
+impl HostWallClock for Stopped {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        FIXED_TIME
+    }
+}
+
+impl HostMonotonicClock for Stopped {
+    fn resolution(&self) -> u64 {
+        1_000_000_000
+    }
+
+    fn now(&self) -> u64 {
+        0
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Links everything a connector may import; an extractor's imports are a part of it.
+pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    ConnectorPlugin::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+}
+
+impl types::Host for Guest {}
+
+impl blobs::Host for Guest {
+    async fn create(&mut self) -> Result<u64, types::Failure> {
+        Ok(self.blobs.create()?)
+    }
+
+    async fn append(&mut self, blob: u64, bytes: Vec<u8>) -> Result<(), types::Failure> {
+        Ok(services::append(&self.blobs, blob, bytes).await?)
+    }
+
+    async fn finish(&mut self, blob: u64) -> Result<blobs::BlobInfo, types::Failure> {
+        Ok(self.blobs.finish(blob)?.into())
+    }
+
+    async fn info(&mut self, blob: u64) -> Result<blobs::BlobInfo, types::Failure> {
+        Ok(self.blobs.get(blob)?.into())
+    }
+
+    async fn read(&mut self, blob: u64, offset: u64, len: u32) -> Result<Vec<u8>, types::Failure> {
+        Ok(services::read(&self.blobs, blob, offset, len.into()).await?.into())
+    }
+}
+
+impl files::Host for Guest {
+    async fn list(
+        &mut self,
+        root: String,
+        dir: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<files::Listing, types::Failure> {
+        let listing = self.services()?.list(root, dir, after, limit).await?;
+        let entries = listing.entries.into_iter().map(|entry| files::Entry {
+            name: entry.name,
+            kind: match entry.kind {
+                FileKind::File => files::FileKind::File,
+                FileKind::Directory => files::FileKind::Directory,
+                FileKind::Symlink => files::FileKind::Symlink,
+                FileKind::Other => files::FileKind::Other,
+            },
+            size_bytes: entry.size_bytes,
+            modified_at: entry.modified_at_ms,
+        });
+        Ok(files::Listing { entries: entries.collect(), last: listing.last, unreadable: listing.unreadable })
+    }
+
+    async fn open(&mut self, root: String, path: String, max_bytes: u64) -> Result<u64, types::Failure> {
+        Ok(self.services()?.open(root, path, max_bytes).await?)
+    }
+}
+
+impl ledger::Host for Guest {
+    async fn lookup(&mut self, external_ids: Vec<String>) -> Result<Vec<Option<String>>, types::Failure> {
+        if external_ids.iter().any(|id| id.len() > MAX_EXTERNAL_ID_BYTES) {
+            return Err(Failure::new(
+                Fault::TooLarge,
+                "external_id_too_long",
+                format!("an external id has at most {MAX_EXTERNAL_ID_BYTES} bytes"),
+            )
+            .into());
+        }
+        Ok(self.services()?.lookup(external_ids).await?)
+    }
+}
+
+impl state::Host for Guest {
+    async fn get(&mut self, key: String) -> Result<Option<String>, types::Failure> {
+        Ok(self.services()?.state_get(&key).await?)
+    }
+
+    async fn set(&mut self, key: String, value: Option<String>) -> Result<(), types::Failure> {
+        Ok(self.services()?.state_set(key, value).await?)
+    }
+}
+
+impl log::Host for Guest {
+    async fn log(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) {
+        let level = match level {
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warn,
+            log::Level::Error => Level::Error,
+        };
+        self.log.write(level, &message, &fields);
+    }
+}

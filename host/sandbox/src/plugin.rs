@@ -1,0 +1,28 @@
+//! What the host asks of a connector and an extractor, whatever they are made of.
+
+use async_trait::async_trait;
+use tributary_core::contract::{CheckItem, Descriptor, Extracted, Failure, Page, PullRequest};
+
+use crate::{blobs::Blob, services::HostServices};
+
+/// Reads a source. Stateless: everything it needs comes in with the call, the cursor goes out.
+///
+/// What it returns has bounded lengths and counts, and its blobs exist; whether it makes sense is for the caller to check.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// What it is and what it needs.
+    async fn describe(&self) -> Result<Descriptor, Failure>;
+
+    /// Tries a configuration (JSON text) without reading anything for good.
+    async fn check(&self, config: &str, services: &HostServices) -> Result<Vec<CheckItem>, Failure>;
+
+    /// The next page. Blobs it names are in `services.blobs`, state it wrote in `services.state`.
+    async fn pull(&self, request: &PullRequest, services: &HostServices) -> Result<Page, Failure>;
+}
+
+/// Turns a file of some format into text. Pure: the same blob always gives the same sections.
+#[async_trait]
+pub trait Extractor: Send + Sync {
+    /// The text of `blob`; `name` is the file name, a hint only.
+    async fn extract(&self, blob: &Blob, media_type: &str, name: Option<&str>) -> Result<Extracted, Failure>;
+}
