@@ -1,1 +1,51 @@
+//! The record: everything Tributary knows, on SQLite or PostgreSQL, from one SQL text.
+//!
+//! The only crate that knows SQL; one file per aggregate. [`Db`] opens a database. A workspace is reached through a [`TenantDb`] alone,
+//! which a verified principal is needed for; workers, the first start and login use a [`SystemDb`].
+//!
+//! Lists and rows travel as one JSON parameter, so a page of documents is one statement per table, never one per row. Whatever a
+//! transaction changes for readers carries the workspace's next `change_seq`, numbered in commit order.
 
+mod chat;
+mod connectors;
+mod db;
+mod dialect;
+mod documents;
+mod error;
+mod feed;
+mod finish;
+mod ingest;
+mod jobs;
+mod ledger;
+mod passages;
+mod rows;
+mod runs;
+mod schedules;
+mod signing_keys;
+mod sources;
+mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod users;
+mod workspaces;
+mod writer;
+
+pub use chat::{Message, NewAnswer, NewQuestion, Question, Role};
+pub use connectors::InstalledConnector;
+pub use db::{Db, Durability, Engine, Options};
+pub use documents::{DocumentFilter, DocumentWithText};
+pub use error::{Error, Result};
+pub use feed::{Changes, FeedCursor, FeedLimits};
+pub use finish::{FinishRun, Finished, Held, Prune};
+pub use ingest::{PageCommit, PageOutcome, Push, Pushed};
+pub use jobs::Heartbeat;
+pub use ledger::RunLedger;
+pub use passages::Passage;
+pub use rows::Page;
+pub use runs::{BegunRun, CancelRequest, NewRun};
+pub use schedules::Fired;
+pub use signing_keys::SigningKey;
+pub use sources::{NewSource, SourceUpdate, SourceWithRun};
+pub use tenant::{SystemDb, TenantDb};
+pub use users::{Membership, NewUser, User};
+pub use workspaces::{NewWorkspace, Visible};

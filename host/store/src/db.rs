@@ -1,0 +1,255 @@
+//! Opening either engine, and the one way to its connections.
+//!
+//! Concrete enums instead of a trait over "pool or transaction": such a trait needs a lifetime, and futures that hold it stop being `Send`.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use sqlx::{
+    PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    migrate::Migrator,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tributary_core::{WorkspaceId, principal::Principal};
+
+use crate::{
+    dialect::q,
+    error::{Error, Result},
+    tenant::{SystemDb, TenantDb},
+    writer::{WriteLease, Writer},
+};
+
+static SQLITE: Migrator = sqlx_macros::migrate!("../../migrations/sqlite");
+pub(crate) static POSTGRES: Migrator = sqlx_macros::migrate!("../../migrations/postgres");
+
+/// Which engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Embedded.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// What a committed change survives on SQLite. (On PostgreSQL its own `synchronous_commit` decides.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: every commit waits for the disk (`synchronous=FULL`). Group commit shares that wait.
+    #[default]
+    PowerLoss,
+    /// A killed process, not a power cut: the write-ahead log alone (`synchronous=NORMAL`). A power cut may lose the last commits, never
+    /// the order of those before.
+    KilledProcess,
+}
+
+/// How to open a database.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// SQLite: connections that read. Writing has its own.
+    pub readers: u32,
+    /// SQLite: what a commit survives.
+    pub durability: Durability,
+    /// SQLite: the most pages (of 4 KiB) the file may have.
+    pub max_pages: Option<u32>,
+    /// PostgreSQL: connections.
+    pub max_connections: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { readers: 8, durability: Durability::default(), max_pages: None, max_connections: 16 }
+    }
+}
+
+/// The record. Cheap to clone.
+#[derive(Clone)]
+pub struct Db(Arc<Dual<SqliteDb, PgPool>>);
+
+/// One of either engine's.
+#[derive(Debug)]
+pub(crate) enum Dual<S, P> {
+    Sqlite(S),
+    Postgres(P),
+}
+
+struct SqliteDb {
+    readers: SqlitePool,
+    writer: Writer,
+}
+
+/// A connection that reads, or an open transaction, of either engine: what every query takes.
+pub(crate) enum Cx {
+    SqliteRead(PoolConnection<Sqlite>),
+    SqliteWrite(WriteLease),
+    PostgresRead(PoolConnection<Postgres>),
+    PostgresWrite(Transaction<'static, Postgres>),
+}
+
+impl Cx {
+    pub(crate) fn on(&mut self) -> Dual<&mut SqliteConnection, &mut PgConnection> {
+        match self {
+            Self::SqliteRead(connection) => Dual::Sqlite(connection),
+            Self::SqliteWrite(lease) => Dual::Sqlite(lease.connection()),
+            Self::PostgresRead(connection) => Dual::Postgres(connection),
+            Self::PostgresWrite(transaction) => Dual::Postgres(transaction),
+        }
+    }
+
+    /// Resolves when the transaction is durable. Dropping it instead undoes it.
+    pub(crate) async fn commit(self) -> Result<()> {
+        match self {
+            Self::SqliteWrite(lease) => lease.commit().await,
+            Self::PostgresWrite(transaction) => Ok(transaction.commit().await?),
+            Self::SqliteRead(_) | Self::PostgresRead(_) => Ok(()),
+        }
+    }
+}
+
+impl Db {
+    /// Opens `sqlite:///path/to/file.db` (made when missing) or `postgres://user:password@host/database`.
+    pub async fn open(url: &str, options: Options) -> Result<Self> {
+        let dual = match url.split(':').next() {
+            Some("sqlite") => Dual::Sqlite(SqliteDb::open(url, &options).await?),
+            Some("postgres" | "postgresql") => Dual::Postgres(open_postgres(url, &options).await?),
+            _ => {
+                return Err(Error::Url(
+                    "the database URL must begin with sqlite:// or postgres://, as in sqlite:///var/lib/tributary/tributary.db".to_owned(),
+                ));
+            }
+        };
+        Ok(Self(Arc::new(dual)))
+    }
+
+    /// Brings the schema up to date. Safe to call from several hosts at once.
+    pub async fn migrate(&self) -> Result<()> {
+        match &*self.0 {
+            // Migrations are a transaction each; the batch that the lease opened has to be closed first, so they get their own connection.
+            Dual::Sqlite(sqlite) => sqlite.migrate().await,
+            Dual::Postgres(pool) => Ok(POSTGRES.run(pool).await?),
+        }
+    }
+
+    /// Asks the database for an answer.
+    pub async fn ping(&self) -> Result<()> {
+        let mut cx = self.read().await?;
+        q!(cx, fetch_one as (i64), "SELECT CAST(1 AS BIGINT)")?;
+        Ok(())
+    }
+
+    /// Finishes open commits and closes every connection.
+    pub async fn close(&self) -> Result<()> {
+        match &*self.0 {
+            Dual::Sqlite(sqlite) => {
+                sqlite.readers.close().await;
+                sqlite.writer.close().await
+            }
+            Dual::Postgres(pool) => {
+                pool.close().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Which engine this is.
+    pub fn engine(&self) -> Engine {
+        match &*self.0 {
+            Dual::Sqlite(_) => Engine::Sqlite,
+            Dual::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// A workspace, for a caller who may enter it. `None` when they may not, or when there is none: the two look alike.
+    pub async fn tenant(&self, principal: &Principal, workspace: WorkspaceId) -> Result<Option<TenantDb>> {
+        if !principal.may_enter(workspace) {
+            return Ok(None);
+        }
+        let mut cx = self.read().await?;
+        let found = q!(cx, fetch_optional as (i64), "SELECT change_seq FROM workspace WHERE id = $1", workspace.0)?;
+        Ok(found.map(|_| self.system().tenant(workspace)))
+    }
+
+    /// The whole instance: for workers, the first start and login. Never for a handler that serves a tenant.
+    pub fn system(&self) -> SystemDb {
+        SystemDb { db: self.clone() }
+    }
+
+    /// How many group commits SQLite's writer made so far; 0 on PostgreSQL.
+    pub fn group_commits(&self) -> u64 {
+        match &*self.0 {
+            Dual::Sqlite(sqlite) => sqlite.writer.commits(),
+            Dual::Postgres(_) => 0,
+        }
+    }
+
+    /// A connection to read with. What it reads is committed.
+    pub(crate) async fn read(&self) -> Result<Cx> {
+        Ok(match &*self.0 {
+            Dual::Sqlite(sqlite) => Cx::SqliteRead(sqlite.readers.acquire().await?),
+            Dual::Postgres(pool) => Cx::PostgresRead(pool.acquire().await?),
+        })
+    }
+
+    /// A write transaction.
+    pub(crate) async fn write(&self) -> Result<Cx> {
+        Ok(match &*self.0 {
+            Dual::Sqlite(sqlite) => Cx::SqliteWrite(sqlite.writer.lease().await?),
+            Dual::Postgres(pool) => Cx::PostgresWrite(pool.begin().await?),
+        })
+    }
+}
+
+impl SqliteDb {
+    async fn open(url: &str, options: &Options) -> Result<Self> {
+        let mut connect = SqliteConnectOptions::from_str(url).map_err(|error| {
+            Error::Url(format!("the database URL cannot be read: {error}; it looks like sqlite:///path/to/file.db"))
+        })?;
+        if url.contains(":memory:") || connect.get_filename().as_os_str().is_empty() {
+            return Err(Error::Url("the embedded database needs a file, as in sqlite:///path/to/file.db".to_owned()));
+        }
+        connect = connect
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .busy_timeout(Duration::from_secs(5))
+            .synchronous(match options.durability {
+                Durability::PowerLoss => SqliteSynchronous::Full,
+                Durability::KilledProcess => SqliteSynchronous::Normal,
+            })
+            .pragma("temp_store", "memory")
+            .pragma("journal_size_limit", "67108864");
+        if let Some(pages) = options.max_pages {
+            connect = connect.pragma("max_page_count", pages.to_string());
+        }
+        let writer = Writer::open(connect.clone().pragma("cache_size", "-16384")).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(options.readers.max(1))
+            .acquire_timeout(Duration::from_secs(10))
+            .test_before_acquire(false)
+            .connect_lazy_with(connect.pragma("query_only", "on"));
+        Ok(Self { readers, writer })
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        let mut lease = self.writer.lease().await?;
+        lease.migrate(&SQLITE).await
+    }
+}
+
+async fn open_postgres(url: &str, options: &Options) -> Result<PgPool> {
+    let connect = PgConnectOptions::from_str(url)
+        .map_err(|error| {
+            Error::Url(format!(
+                "the database URL cannot be read: {error}; it looks like postgres://user:password@host/database"
+            ))
+        })?
+        .application_name("tributary")
+        // A host that is stopped inside a transaction must not hold its locks for ever.
+        .options([("idle_in_transaction_session_timeout", "60s")]);
+    Ok(PgPoolOptions::new()
+        .max_connections(options.max_connections.max(1))
+        .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .connect_with(connect)
+        .await?)
+}

@@ -1,0 +1,147 @@
+//! Where the two engines differ. Everything else is one SQL text.
+//!
+//! A query is written in the shared dialect with a few markers, expanded once per call site:
+//!
+//! | marker | meaning |
+//! |---|---|
+//! | `{ids $1}` | the ids of a JSON list of UUIDs, for `IN` |
+//! | `{texts $1}` | the strings of a JSON list, for `IN` |
+//! | `{rows $1: a text, b uuid}` | a JSON list of objects as a table; types: text, int, bool, uuid, bytes (hex), json |
+//! | `{now}` | the database's clock (PostgreSQL), the machine's (SQLite) |
+//! | `{later $1}` | that clock plus so many milliseconds |
+//! | `{lock}`, `{lock a, b}` | lock the rows read until the transaction ends; SQLite has one writer anyway |
+//! | `{skip locked a}` | the same for rows of `a`, passing over those that somebody else has locked |
+//!
+//! Times are RFC 3339 text in UTC on SQLite; as long as the year has four digits it sorts like the moments it names.
+
+use std::{fmt::Write, sync::OnceLock};
+
+/// One SQL text and its expansion for either engine.
+pub(crate) struct Sql {
+    text: &'static str,
+    sqlite: OnceLock<String>,
+    postgres: OnceLock<String>,
+}
+
+impl Sql {
+    pub(crate) const fn new(text: &'static str) -> Self {
+        Self { text, sqlite: OnceLock::new(), postgres: OnceLock::new() }
+    }
+
+    pub(crate) fn sqlite(&'static self) -> &'static str {
+        self.sqlite.get_or_init(|| expand(self.text, sqlite))
+    }
+
+    pub(crate) fn postgres(&'static self) -> &'static str {
+        self.postgres.get_or_init(|| expand(self.text, postgres))
+    }
+}
+
+fn expand(text: &str, marker: fn(&str, &str) -> String) -> String {
+    let mut out = String::with_capacity(text.len() + 64);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (inside, tail) = after.split_once('}').expect("a marker in a query ends with }");
+        let (name, argument) = inside.split_once(' ').unwrap_or((inside, ""));
+        out.push_str(before);
+        out.push_str(&marker(name, argument.trim()));
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
+fn sqlite(name: &str, argument: &str) -> String {
+    match name {
+        "ids" => format!("(SELECT unhex(value, '-') FROM json_each({argument}))"),
+        "texts" => format!("(SELECT value FROM json_each({argument}))"),
+        "now" => "strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')".to_owned(),
+        "later" => format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', ({argument} / 1000.0) || ' seconds')"),
+        "lock" | "skip" => String::new(),
+        "rows" => {
+            let (list, columns) = columns(argument);
+            let mut out = "(SELECT ".to_owned();
+            for (at, (column, kind)) in columns.iter().enumerate() {
+                let comma = if at == 0 { "" } else { ", " };
+                let value = match *kind {
+                    "uuid" => format!("unhex(value->>'{column}', '-')"),
+                    "bytes" => format!("unhex(value->>'{column}')"),
+                    "json" => format!("nullif(value->'{column}', 'null')"),
+                    _ => format!("value->>'{column}'"),
+                };
+                write!(out, "{comma}{value} AS {column}").expect("a String takes everything");
+            }
+            write!(out, " FROM json_each({list}))").expect("a String takes everything");
+            out
+        }
+        _ => panic!("no marker is called {name}"),
+    }
+}
+
+fn postgres(name: &str, argument: &str) -> String {
+    match name {
+        "ids" => {
+            format!("(SELECT CAST(value AS uuid) FROM json_array_elements_text(CAST({argument} AS json)) AS value)")
+        }
+        "texts" => format!("(SELECT value FROM json_array_elements_text(CAST({argument} AS json)) AS value)"),
+        "now" => "clock_timestamp()".to_owned(),
+        "later" => format!("(clock_timestamp() + {argument} * interval '1 millisecond')"),
+        "lock" if argument.is_empty() => "FOR NO KEY UPDATE".to_owned(),
+        "lock" => format!("FOR NO KEY UPDATE OF {argument}"),
+        "skip" => format!("FOR NO KEY UPDATE OF {} SKIP LOCKED", argument.trim_start_matches("locked ")),
+        "rows" => {
+            let (list, columns) = columns(argument);
+            let mut selected = String::new();
+            let mut declared = String::new();
+            for (at, (column, kind)) in columns.iter().enumerate() {
+                let comma = if at == 0 { "" } else { ", " };
+                let (value, kind) = match *kind {
+                    "bytes" => (format!("decode({column}, 'hex') AS {column}"), "text"),
+                    "int" => ((*column).to_owned(), "bigint"),
+                    "bool" => ((*column).to_owned(), "boolean"),
+                    "json" => ((*column).to_owned(), "jsonb"),
+                    other => ((*column).to_owned(), other),
+                };
+                write!(selected, "{comma}{value}").expect("a String takes everything");
+                write!(declared, "{comma}{column} {kind}").expect("a String takes everything");
+            }
+            format!("(SELECT {selected} FROM json_to_recordset(CAST({list} AS json)) AS item({declared}))")
+        }
+        _ => panic!("no marker is called {name}"),
+    }
+}
+
+/// `$1: a text, b uuid` → the parameter, and names with types.
+fn columns(argument: &str) -> (&str, Vec<(&str, &str)>) {
+    let (list, columns) = argument.split_once(':').expect("{rows $n: name type, …}");
+    let columns = columns.split(',').map(|column| column.trim().split_once(' ').expect("a column has a type"));
+    (list, columns.collect())
+}
+
+/// `q!(on, fetch_one as Row, SQL, args…)`, `q!(on, fetch_all as (Scalar), SQL, …)`, `q!(on, execute, SQL, …)` → rows affected.
+///
+/// `on` is a `&mut Cx`; SQL is one constant text with the markers above.
+macro_rules! q {
+    ($on:expr, execute, $sql:expr $(, $arg:expr)* $(,)?) => {{
+        static SQL: $crate::dialect::Sql = $crate::dialect::Sql::new($sql);
+        match $on.on() {
+            $crate::db::Dual::Sqlite(e) => ::sqlx::query::<::sqlx::Sqlite>(SQL.sqlite())$(.bind($arg))*.execute(e).await.map(|done| done.rows_affected()),
+            $crate::db::Dual::Postgres(e) => ::sqlx::query::<::sqlx::Postgres>(SQL.postgres())$(.bind($arg))*.execute(e).await.map(|done| done.rows_affected()),
+        }
+    }};
+    ($on:expr, $how:ident as ($t:ty), $sql:expr $(, $arg:expr)* $(,)?) => {{
+        static SQL: $crate::dialect::Sql = $crate::dialect::Sql::new($sql);
+        match $on.on() {
+            $crate::db::Dual::Sqlite(e) => ::sqlx::query_scalar::<::sqlx::Sqlite, $t>(SQL.sqlite())$(.bind($arg))*.$how(e).await,
+            $crate::db::Dual::Postgres(e) => ::sqlx::query_scalar::<::sqlx::Postgres, $t>(SQL.postgres())$(.bind($arg))*.$how(e).await,
+        }
+    }};
+    ($on:expr, $how:ident as $t:ty, $sql:expr $(, $arg:expr)* $(,)?) => {{
+        static SQL: $crate::dialect::Sql = $crate::dialect::Sql::new($sql);
+        match $on.on() {
+            $crate::db::Dual::Sqlite(e) => ::sqlx::query_as::<::sqlx::Sqlite, $t>(SQL.sqlite())$(.bind($arg))*.$how(e).await,
+            $crate::db::Dual::Postgres(e) => ::sqlx::query_as::<::sqlx::Postgres, $t>(SQL.postgres())$(.bind($arg))*.$how(e).await,
+        }
+    }};
+}
+pub(crate) use q;

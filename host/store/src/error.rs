@@ -1,0 +1,113 @@
+//! What can go wrong with the record, each with a sentence that says what to do.
+
+use tributary_core::RunId;
+
+/// The result of every function here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Not there, or not in this workspace.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// Something of that name exists; says which field.
+    #[error("this {what} is already in use; choose another")]
+    Conflict {
+        /// `slug`, `email`, `name`.
+        what: &'static str,
+    },
+    /// The source has an active sync.
+    #[error("a sync of this source is already running; wait for it or cancel it")]
+    AlreadyRunning {
+        /// That run.
+        run_id: RunId,
+    },
+    /// The worker no longer holds its job; nothing was written.
+    #[error("the lease on the job was lost; another worker may have it")]
+    LeaseLost,
+    /// A page was committed out of turn; nothing was written.
+    #[error("page {got} cannot be committed, page {expected} is next")]
+    StalePage {
+        /// The page the run waits for.
+        expected: i64,
+        /// The page that came.
+        got: i64,
+    },
+    /// The run has ended; nothing was written.
+    #[error("the run is over")]
+    RunOver,
+    /// No room; nothing was written, reading still works.
+    #[error("the database is full: {0}; free some space or raise its limit, then try again")]
+    Full(String),
+    /// All connections are busy, or another process holds the write lock.
+    #[error("the database is busy: {0}; try again")]
+    Busy(String),
+    /// A value the record cannot hold.
+    #[error("{0}")]
+    Invalid(String),
+    /// The transaction was complete but its commit failed; nothing of it was written.
+    #[error("the change could not be committed: {0}")]
+    Commit(String),
+    /// The database URL is not usable.
+    #[error("{0}")]
+    Url(String),
+    /// The database was closed.
+    #[error("the database is closed")]
+    Closed,
+    /// The record holds something this version cannot read.
+    #[error("the database holds a value this version cannot read: {0}")]
+    Corrupt(String),
+    /// The schema could not be brought up to date.
+    #[error("the database schema could not be brought up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// Anything else.
+    #[error("the database failed: {0}")]
+    Database(#[source] sqlx::Error),
+}
+
+/// `SQLITE_BUSY`, `SQLITE_LOCKED`, `SQLITE_FULL`: <https://www.sqlite.org/rescode.html>.
+const SQLITE_BUSY: [i64; 2] = [5, 6];
+const SQLITE_FULL: i64 = 13;
+/// PostgreSQL's `disk_full`.
+const DISK_FULL: &str = "53100";
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Database(inner) = &error {
+            let code = inner.code();
+            let code = code.as_deref().unwrap_or_default();
+            // SQLite's extended result codes keep the primary code in the low byte; SQLSTATEs have five characters.
+            let sqlite = inner.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some();
+            let primary = code.parse::<i64>().ok().filter(|_| sqlite).map(|code| code & 0xff);
+            if primary == Some(SQLITE_FULL) || (!sqlite && code == DISK_FULL) {
+                return Self::Full(inner.message().to_owned());
+            }
+            if primary.is_some_and(|code| SQLITE_BUSY.contains(&code)) {
+                return Self::Busy(inner.message().to_owned());
+            }
+        }
+        match error {
+            sqlx::Error::PoolTimedOut => Self::Busy("no connection came free in time".to_owned()),
+            sqlx::Error::PoolClosed => Self::Closed,
+            other => Self::Database(other),
+        }
+    }
+}
+
+/// A unique violation means that `what` is taken.
+pub(crate) fn taken(what: &'static str) -> impl Fn(sqlx::Error) -> Error {
+    move |error| match &error {
+        sqlx::Error::Database(inner) if inner.is_unique_violation() => Error::Conflict { what },
+        _ => error.into(),
+    }
+}
+
+/// A foreign key violation means that there is no such `what`.
+pub(crate) fn missing(what: &'static str) -> impl Fn(sqlx::Error) -> Error {
+    move |error| match &error {
+        sqlx::Error::Database(inner) if inner.is_foreign_key_violation() => Error::NotFound(what),
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,380 @@
+//! Sources: where documents come from.
+
+use sqlx::types::Json;
+use tributary_core::{
+    Instant, Position, SourceId,
+    citation::ConnectorRef,
+    contract::Gone,
+    run::Run,
+    source::{Health, PUSH_CONNECTOR, Schedule, Source},
+};
+use uuid::Uuid;
+
+use crate::{
+    db::Cx,
+    dialect::q,
+    error::{Error, Result, missing, taken},
+    rows::{Page, json_list, limited, name_of, named, refuse_nul},
+    runs,
+    tenant::TenantDb,
+};
+
+/// A source to be made.
+#[derive(Clone, Debug)]
+pub struct NewSource {
+    /// Unique in its workspace.
+    pub name: String,
+    /// The connector that serves it.
+    pub connector: ConnectorRef,
+    /// Its configuration, already validated.
+    pub config: serde_json::Value,
+    /// When it syncs by itself.
+    pub schedule: Option<Schedule>,
+    /// The first scheduled moment.
+    pub next_run_at: Option<Instant>,
+    /// Now.
+    pub now: Instant,
+}
+
+/// What to change; `None` leaves a thing as it is.
+#[derive(Clone, Debug, Default)]
+pub struct SourceUpdate {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its configuration; the revision grows only when it differs.
+    pub config: Option<serde_json::Value>,
+    /// Its schedule; `Some(None)` takes it away.
+    pub schedule: Option<Option<Schedule>>,
+    /// The next scheduled moment.
+    pub next_run_at: Option<Option<Instant>>,
+    /// The connector, at another digest.
+    pub connector: Option<ConnectorRef>,
+}
+
+/// A source with its newest run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceWithRun {
+    /// The source.
+    pub source: Source,
+    /// Its newest run.
+    pub last_run: Option<Run>,
+}
+
+#[derive(sqlx_macros::FromRow)]
+pub(crate) struct Row {
+    id: Uuid,
+    name: String,
+    connector_id: String,
+    connector_version: String,
+    connector_digest: String,
+    config: Json<serde_json::Value>,
+    config_revision: i64,
+    cron: Option<String>,
+    timezone: Option<String>,
+    next_run_at: Option<Instant>,
+    last_run_id: Option<Uuid>,
+    health: String,
+    created_at: Instant,
+}
+
+/// What [`Row`] reads, from a table called `s`.
+macro_rules! columns {
+    () => {
+        "s.id, s.name, s.connector_id, s.connector_version, s.connector_digest, s.config, s.config_revision, s.cron, s.timezone,
+         s.next_run_at, s.last_run_id, s.health, s.created_at"
+    };
+}
+
+impl TryFrom<Row> for Source {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id.into(),
+            name: row.name,
+            connector: ConnectorRef {
+                id: row.connector_id,
+                version: row.connector_version,
+                digest: row.connector_digest,
+            },
+            config: row.config.0,
+            config_revision: row.config_revision,
+            schedule: row.cron.zip(row.timezone).map(|(cron, timezone)| Schedule { cron, timezone }),
+            next_run_at: row.next_run_at,
+            last_run: row.last_run_id.map(Into::into),
+            health: named(&row.health)?,
+            created_at: row.created_at,
+        })
+    }
+}
+
+pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, new: NewSource) -> Result<Source> {
+    refuse_nul([new.name.as_str()])?;
+    refuse_nul_in_json(&new.config)?;
+    let source = Source {
+        id: SourceId::new(),
+        name: new.name,
+        connector: new.connector,
+        config: new.config,
+        config_revision: 1,
+        schedule: new.schedule,
+        next_run_at: new.next_run_at,
+        last_run: None,
+        health: Health::Healthy,
+        created_at: new.now,
+    };
+    q!(
+        cx,
+        execute,
+        "INSERT INTO source (workspace_id, id, name, connector_id, connector_version, connector_digest, config, config_revision,
+             cron, timezone, next_run_at, health, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        workspace,
+        source.id.0,
+        &source.name,
+        &source.connector.id,
+        &source.connector.version,
+        &source.connector.digest,
+        Json(&source.config),
+        source.config_revision,
+        source.schedule.as_ref().map(|schedule| &schedule.cron),
+        source.schedule.as_ref().map(|schedule| &schedule.timezone),
+        source.next_run_at,
+        name_of(&source.health),
+        source.created_at
+    )
+    .map_err(|error| match missing("workspace")(error) {
+        Error::Database(error) => taken("name")(error),
+        other => other,
+    })?;
+    Ok(source)
+}
+
+pub(crate) fn refuse_nul_in_json(value: &serde_json::Value) -> Result<()> {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => refuse_nul([text.as_str()]),
+        Value::Array(items) => items.iter().try_for_each(refuse_nul_in_json),
+        Value::Object(entries) => entries.iter().try_for_each(|(key, value)| {
+            refuse_nul([key.as_str()])?;
+            refuse_nul_in_json(value)
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a source that is not deleted.
+pub(crate) async fn find(cx: &mut Cx, workspace: Uuid, id: SourceId) -> Result<Option<Source>> {
+    let row = q!(
+        cx,
+        fetch_optional as Row,
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM source s WHERE s.workspace_id = $1 AND s.id = $2 AND s.deleted_at IS NULL"
+        ),
+        workspace,
+        id.0
+    )?;
+    row.map(Source::try_from).transpose()
+}
+
+/// The same, locked until the transaction ends. Whoever changes a source's documents or runs takes this lock first.
+pub(crate) async fn lock(cx: &mut Cx, workspace: Uuid, id: SourceId) -> Result<Source> {
+    let row = q!(
+        cx,
+        fetch_optional as Row,
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM source s WHERE s.workspace_id = $1 AND s.id = $2 AND s.deleted_at IS NULL {lock}"
+        ),
+        workspace,
+        id.0
+    )?;
+    row.ok_or(Error::NotFound("source"))?.try_into()
+}
+
+impl TenantDb {
+    /// Makes a source; `Conflict` when the name is in use.
+    pub async fn create_source(&self, new: NewSource) -> Result<Source> {
+        let mut cx = self.write().await?;
+        let source = insert(&mut cx, self.key(), new).await?;
+        cx.commit().await?;
+        Ok(source)
+    }
+
+    /// A source, when there is one.
+    pub async fn find_source(&self, id: SourceId) -> Result<Option<Source>> {
+        find(&mut self.read().await?, self.key(), id).await
+    }
+
+    /// A source.
+    pub async fn get_source(&self, id: SourceId) -> Result<Source> {
+        self.find_source(id).await?.ok_or(Error::NotFound("source"))
+    }
+
+    /// A source with its newest run, when there is one.
+    pub async fn find_source_with_run(&self, id: SourceId) -> Result<Option<SourceWithRun>> {
+        let mut cx = self.read().await?;
+        let Some(source) = find(&mut cx, self.key(), id).await? else { return Ok(None) };
+        let last_run = match source.last_run {
+            Some(run) => runs::find(&mut cx, self.key(), run).await?,
+            None => None,
+        };
+        Ok(Some(SourceWithRun { source, last_run }))
+    }
+
+    /// The source of pushed and uploaded documents.
+    pub async fn push_source(&self) -> Result<Source> {
+        let mut cx = self.read().await?;
+        let row = q!(
+            cx,
+            fetch_optional as Row,
+            concat!("SELECT ", columns!(), " FROM source s WHERE s.workspace_id = $1 AND s.connector_id = $2"),
+            self.key(),
+            PUSH_CONNECTOR
+        )?;
+        row.ok_or(Error::NotFound("workspace"))?.try_into()
+    }
+
+    /// Sources with their newest runs, oldest first.
+    pub async fn list_sources(&self, after: Option<SourceId>, limit: i64) -> Result<Page<SourceWithRun>> {
+        let limit = limited(limit);
+        let mut cx = self.read().await?;
+        let rows = q!(
+            cx,
+            fetch_all as Row,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM source s WHERE s.workspace_id = $1 AND s.id > $2 AND s.deleted_at IS NULL ORDER BY s.id LIMIT $3"
+            ),
+            self.key(),
+            after.map_or(Uuid::nil(), |id| id.0),
+            limit + 1
+        )?;
+        let sources = Page::of(rows, limit).try_map(Source::try_from)?;
+        let ids: Vec<_> = sources.items.iter().filter_map(|source| source.last_run).collect();
+        let mut last_runs = runs::find_all(&mut cx, self.key(), &json_list(&ids)?).await?;
+        sources.try_map(|source| {
+            let last_run = source.last_run.and_then(|id| last_runs.remove(&id));
+            Ok(SourceWithRun { source, last_run })
+        })
+    }
+
+    /// Changes a source; `Conflict` when the new name is in use.
+    pub async fn update_source(&self, id: SourceId, update: SourceUpdate) -> Result<Source> {
+        let mut cx = self.write().await?;
+        let mut source = lock(&mut cx, self.key(), id).await?;
+        if let Some(name) = update.name {
+            refuse_nul([name.as_str()])?;
+            source.name = name;
+        }
+        if let Some(config) = update.config.filter(|config| *config != source.config) {
+            refuse_nul_in_json(&config)?;
+            source.config = config;
+            source.config_revision += 1;
+        }
+        if let Some(schedule) = update.schedule {
+            source.schedule = schedule;
+        }
+        if let Some(next_run_at) = update.next_run_at {
+            source.next_run_at = next_run_at;
+        }
+        if let Some(connector) = update.connector {
+            source.connector = connector;
+        }
+        q!(
+            cx,
+            execute,
+            "UPDATE source SET name = $3, connector_id = $4, connector_version = $5, connector_digest = $6, config = $7,
+                 config_revision = $8, cron = $9, timezone = $10, next_run_at = $11
+             WHERE workspace_id = $1 AND id = $2",
+            self.key(),
+            id.0,
+            &source.name,
+            &source.connector.id,
+            &source.connector.version,
+            &source.connector.digest,
+            Json(&source.config),
+            source.config_revision,
+            source.schedule.as_ref().map(|schedule| &schedule.cron),
+            source.schedule.as_ref().map(|schedule| &schedule.timezone),
+            source.next_run_at
+        )
+        .map_err(taken("name"))?;
+        cx.commit().await?;
+        Ok(source)
+    }
+
+    /// Says how a source is doing.
+    pub async fn set_health(&self, id: SourceId, health: Health) -> Result<()> {
+        let mut cx = self.write().await?;
+        let changed = q!(
+            cx,
+            execute,
+            "UPDATE source SET health = $3 WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL",
+            self.key(),
+            id.0,
+            name_of(&health)
+        )?;
+        if changed == 0 {
+            return Err(Error::NotFound("source"));
+        }
+        cx.commit().await
+    }
+
+    /// Hides a source and its documents at once; its name is free again. A sync of it is asked to stop and commits nothing more.
+    /// The position is `None` when it had no document.
+    pub async fn delete_source(&self, id: SourceId, now: Instant) -> Result<Option<Position>> {
+        let mut cx = self.write().await?;
+        let source = lock(&mut cx, self.key(), id).await?;
+        if source.connector.id == PUSH_CONNECTOR {
+            return Err(Error::Invalid(
+                "the source of pushed documents belongs to its workspace and cannot be deleted".to_owned(),
+            ));
+        }
+        q!(
+            cx,
+            execute,
+            "UPDATE source SET deleted_at = $3, next_run_at = NULL WHERE workspace_id = $1 AND id = $2",
+            self.key(),
+            id.0,
+            now
+        )?;
+        q!(
+            cx,
+            execute,
+            "UPDATE run SET cancel_requested = $3 WHERE workspace_id = $1 AND source_id = $2 AND finished_at IS NULL",
+            self.key(),
+            id.0,
+            true
+        )?;
+        let any = q!(
+            cx,
+            fetch_optional as (Uuid),
+            "SELECT id FROM document WHERE workspace_id = $1 AND source_id = $2 AND gone IS NULL LIMIT 1",
+            self.key(),
+            id.0
+        )?;
+        let position = match any {
+            Some(_) => {
+                let position = self.next_position(&mut cx).await?;
+                q!(
+                    cx,
+                    execute,
+                    "UPDATE document SET gone = $3, change_seq = $4 WHERE workspace_id = $1 AND source_id = $2 AND gone IS NULL",
+                    self.key(),
+                    id.0,
+                    Gone::OutOfScope.as_str(),
+                    position
+                )?;
+                Some(position)
+            }
+            None => None,
+        };
+        cx.commit().await?;
+        Ok(position)
+    }
+}

@@ -1,0 +1,78 @@
+//! Who may reach what: the instance, or one workspace of it.
+//!
+//! All access to a workspace's rows goes through [`TenantDb`]; a second net such as row-level security has one place to be hung in.
+
+use std::fmt;
+
+use tributary_core::{Position, WorkspaceId};
+use uuid::Uuid;
+
+use crate::{
+    db::{Cx, Db},
+    dialect::q,
+    error::{Error, Result},
+};
+
+/// The whole instance. For workers, the first start and login.
+#[derive(Clone)]
+pub struct SystemDb {
+    pub(crate) db: Db,
+}
+
+/// One workspace. Ids of another workspace are, here, ids that never existed.
+#[derive(Clone)]
+pub struct TenantDb {
+    db: Db,
+    workspace: WorkspaceId,
+}
+
+impl SystemDb {
+    /// A workspace, for work that the record itself asks for (a job, a schedule).
+    pub fn tenant(&self, workspace: WorkspaceId) -> TenantDb {
+        TenantDb { db: self.db.clone(), workspace }
+    }
+}
+
+impl TenantDb {
+    /// Which workspace.
+    pub fn workspace_id(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    /// The key that every statement about this workspace binds.
+    pub(crate) fn key(&self) -> Uuid {
+        self.workspace.0
+    }
+
+    pub(crate) async fn read(&self) -> Result<Cx> {
+        self.db.read().await
+    }
+
+    pub(crate) async fn write(&self) -> Result<Cx> {
+        self.db.write().await
+    }
+
+    /// Numbers the transaction: the last lock it takes, so that numbers are gapless and in commit order. A plain sequence is not: 11 can
+    /// commit before 10, and a reader of the feed would lose 10 for ever.
+    pub(crate) async fn next_position(&self, cx: &mut Cx) -> Result<Position> {
+        let sql_position = q!(
+            cx,
+            fetch_optional as (i64),
+            "UPDATE workspace SET change_seq = change_seq + 1 WHERE id = $1 RETURNING change_seq",
+            self.key()
+        )?;
+        sql_position.ok_or(Error::NotFound("workspace"))
+    }
+}
+
+impl fmt::Debug for SystemDb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SystemDb")
+    }
+}
+
+impl fmt::Debug for TenantDb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TenantDb").field(&self.workspace).finish()
+    }
+}
