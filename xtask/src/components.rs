@@ -19,7 +19,7 @@ const TARGET: &str = "wasm32-wasip2";
 pub(crate) const PRODUCT: &[&str] = &["tributary-plugin-file", "tributary-plugin-extract"];
 
 /// What the tests of the sandbox run: components that loop, eat memory, trap, recurse.
-pub(crate) const MISBEHAVING: &[&str] = &[];
+pub(crate) const MISBEHAVING: &[&str] = &["tributary-misbehaving", "tributary-probing"];
 
 /// Builds components into `target/wasm32-wasip2/component/`.
 pub(crate) fn build(packages: &[&str]) -> Result<()> {

@@ -157,7 +157,11 @@ fn report(counts: &Value, failed: &Value) {
     let counts = names.map(|name| format!("{} {name}", counts[name].as_u64().unwrap_or(0)));
     eprintln!("    {}", counts.join(", "));
     for item in failed.as_array().map_or(&[][..], Vec::as_slice) {
-        eprintln!("    failed: {}: {}", item["external_id"], item["message"].as_str().unwrap_or(""));
+        eprintln!(
+            "    failed: {}: {}",
+            item["external_id"].as_str().unwrap_or("?"),
+            item["message"].as_str().unwrap_or("")
+        );
     }
 }
 

@@ -15,9 +15,9 @@ mod scratch;
 mod services;
 mod test;
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, process::ExitCode};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 
 const HELP: &str = "\
@@ -84,7 +84,7 @@ fn run_options(args: &mut Parser) -> Result<run::Options> {
             Arg::Long("postgres") => options.postgres = true,
             Arg::Long("release") => options.release = true,
             Arg::Long("dev") => options.release = false,
-            Arg::Long("listen") => options.listen = args.value()?.parse()?,
+            Arg::Long("listen") => options.listen = address(&args.value()?.string()?)?,
             Arg::Long("data-dir") => options.data_dir = args.value()?.into(),
             other => return Err(other.unexpected().into()),
         }
@@ -134,6 +134,10 @@ fn next<'a>(args: &'a mut Parser, rest: &mut Vec<String>) -> Result<Option<Arg<'
         return Ok(None);
     }
     Ok(args.next()?)
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    text.parse().with_context(|| format!("--listen takes an address and a port, like 127.0.0.1:8080, not {text:?}"))
 }
 
 fn finished(args: &mut Parser) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::Command,
@@ -46,9 +46,27 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Where the hosts listen: two for the shape with PostgreSQL, the second one port further.
+    fn addresses(&self) -> Result<Vec<SocketAddr>> {
+        let mut addresses = vec![self.listen];
+        if self.postgres {
+            let port = self.listen.port().checked_add(1).context("the second host needs the port after --listen")?;
+            addresses.push(SocketAddr::new(self.listen.ip(), port));
+        }
+        Ok(addresses)
+    }
+}
+
 pub(crate) fn run(options: Options) -> Result<()> {
+    // What can stop us comes before the long build.
+    for address in options.addresses()? {
+        TcpListener::bind(address).with_context(|| {
+            format!("cannot listen on {address}: stop what listens there, or choose another address with --listen")
+        })?;
+    }
     if options.postgres {
-        Services::ensure_installed()?; // fails before the long build, not after it
+        Services::ensure_installed()?;
     }
     components::build(components::PRODUCT)?;
     step("building the server (the first time takes minutes)");
@@ -73,20 +91,17 @@ fn embedded(options: &Options) -> Result<()> {
 /// The shape of docker-compose.yml as plain processes: two hosts share a PostgreSQL and a Redis.
 fn on_services(options: &Options) -> Result<()> {
     let services = Services::start()?;
-    let second = SocketAddr::new(
-        options.listen.ip(),
-        options.listen.port().checked_add(1).context("no port is left for the second host")?,
-    );
     let mut admin = None;
     let mut hosts = Vec::new();
-    for (number, listen) in [(1, options.listen), (2, second)] {
+    for (listen, number) in options.addresses()?.into_iter().zip(1..) {
         let data_dir = services.private_dir().join(format!("host-{number}"));
         create_private_dir(&data_dir)?;
         if options.demo && admin.is_none() {
             admin = Some(Admin::load_or_create(&data_dir)?);
         }
         let mut command = serve(options, listen, &data_dir, admin.as_ref());
-        command.args(["--database-url", &services.database_url, "--redis-url", &services.redis_url]);
+        // They carry passwords, and everybody may read a process's arguments.
+        command.env("TRIBUTARY_DATABASE_URL", &services.database_url).env("TRIBUTARY_REDIS_URL", &services.redis_url);
         step(&format!("starting host {number} of 2 on http://{listen} (Ctrl-C stops both; nothing is kept)"));
         let mut host = start(&mut command)?;
         let api = Api::new(&listen.to_string());

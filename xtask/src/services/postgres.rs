@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use super::{free_port, inside, log_tail};
 use crate::{
     packages,
-    process::{Daemon, find_program, tethered},
+    process::{Daemon, check_interrupted, find_program, tethered},
     scratch::{Account, Scratch, random_word},
 };
 
@@ -74,7 +74,7 @@ pub(super) fn start(home: &Scratch, account: Option<Account>) -> Result<Postgres
                 });
             }
             Err(error) if attempts == 0 => return Err(error),
-            Err(_) => crate::process::check_interrupted()?,
+            Err(_) => check_interrupted()?,
         }
     }
 }
@@ -100,6 +100,7 @@ fn listen(bin: &Path, data: &Path, home: &Scratch, account: Option<Account>) -> 
 /// Runs a preparation to its end, silently unless it fails.
 fn finish(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    check_interrupted()?; // a terminal's Ctrl-C has ended the program as well
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{} failed ({}): {}", command.get_program().display(), output.status, said.trim());
