@@ -1,1 +1,48 @@
+//! The file connector: a folder of files as documents.
+//!
+//! It walks a root that the operator granted, asks the ledger what is new, and hands new files to the host as blobs for the
+//! extractor. Rows of CSV and JSON files become documents of their own, read here, a slice of the file per page.
 
+mod check;
+mod config;
+mod cursor;
+mod file;
+mod pull;
+mod rows;
+mod scope;
+mod walk;
+
+use tributary_plugin_sdk::{
+    Capabilities, CheckItem, Connector, Descriptor, Failure, Host, Page, PullRequest, export_connector,
+};
+
+pub use config::{Config, CsvConfig, HtmlConfig, JsonConfig, RowsAs, Size};
+
+/// The connector.
+pub struct FileConnector;
+
+impl Connector for FileConnector {
+    type Config = Config;
+
+    fn describe() -> Descriptor {
+        Descriptor {
+            id: "file".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            title: "Files in a folder".into(),
+            config_schema: config::SCHEMA.into(),
+            hosts: Vec::new(),
+            roots: vec!["/root".into()],
+            capabilities: Capabilities::INCREMENTAL,
+        }
+    }
+
+    fn check(host: &dyn Host, config: Config) -> Result<Vec<CheckItem>, Failure> {
+        check::check(host, &config)
+    }
+
+    fn pull(host: &dyn Host, config: Config, request: &PullRequest) -> Result<Page, Failure> {
+        pull::pull(host, &config, request)
+    }
+}
+
+export_connector!(FileConnector);
