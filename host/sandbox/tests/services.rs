@@ -1,0 +1,94 @@
+//! What a connector asks of the host during a page, and what the page leaves behind.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{collections::BTreeMap, fs, sync::Arc};
+
+use async_trait::async_trait;
+use serde_json::json;
+use support::{files, misbehaving, options, request, services_over, text};
+use tributary_core::{
+    contract::{Change, Content, Failure, Fault},
+    ledger::Ledger,
+};
+use tributary_sandbox::{Connector, Files, HostServices, Meter};
+
+/// Has committed `a` and one value of state.
+struct Committed;
+
+#[async_trait]
+impl Ledger for Committed {
+    async fn lookup(&self, external_ids: Vec<String>) -> Result<Vec<Option<String>>, Failure> {
+        Ok(external_ids.iter().map(|id| (id == "a").then(|| "f1".to_owned())).collect())
+    }
+
+    async fn state(&self) -> Result<BTreeMap<String, String>, Failure> {
+        Ok(BTreeMap::from([("other".to_owned(), "kept".to_owned())]))
+    }
+}
+
+fn committed() -> HostServices {
+    HostServices::new(Arc::new(Files::none()), Arc::new(Committed), Arc::new(Meter::default()), "test")
+}
+
+#[tokio::test]
+async fn a_full_traversal_does_not_see_the_ledger() {
+    let connector = misbehaving(options()).await;
+    let mut asked = request(json!({"do": "lookup"}));
+    let page = connector.pull(&asked, &committed()).await.unwrap();
+    assert_eq!(text(&page, "ledger"), r#"[Some("f1"), None]"#);
+    asked.full = true;
+    let page = connector.pull(&asked, &committed()).await.unwrap();
+    assert_eq!(text(&page, "ledger"), "[None, None]");
+}
+
+#[tokio::test]
+async fn state_written_by_a_page_is_handed_to_the_caller() {
+    let connector = misbehaving(options()).await;
+    let services = committed();
+    let page = connector.pull(&request(json!({"do": "write state", "value": "v"})), &services).await.unwrap();
+    assert_eq!(text(&page, "state"), r#"Some("v")"#);
+    assert_eq!(services.state.into_writes(), BTreeMap::from([("k".to_owned(), Some("v".to_owned()))]));
+    let large = "x".repeat(70_000);
+    let failure = connector.pull(&request(json!({"do": "write state", "value": large})), &services).await.unwrap_err();
+    assert_eq!(failure.code, "state_full");
+}
+
+#[tokio::test]
+async fn a_file_arrives_as_a_blob_and_is_counted() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a.txt"), "hello").unwrap();
+    let connector = misbehaving(options()).await;
+    let services = services_over(files(root.path()));
+    let asked = request(json!({"do": "read", "root": "docs", "path": "a.txt", "max": 5}));
+    let page = connector.pull(&asked, &services).await.unwrap();
+    let Change::Upsert(document) = &page.changes[0] else { panic!("{page:?}") };
+    let Content::Blob { blob, .. } = &document.content else { panic!("{document:?}") };
+    assert_eq!(services.blobs.get(*blob).unwrap().read_all().unwrap(), "hello");
+    assert_eq!((services.meter.bytes(), services.meter.requests()), (5, 2));
+}
+
+#[tokio::test]
+async fn a_guest_leaves_its_root_by_no_path() {
+    let root = tempfile::tempdir().unwrap();
+    let connector = misbehaving(options()).await;
+    let services = services_over(files(root.path()));
+    for path in ["../secret", "/etc/passwd", "a/../../b", "./a", "a//b", "a\0b"] {
+        let failure =
+            connector.pull(&request(json!({"do": "read", "root": "docs", "path": path})), &services).await.unwrap_err();
+        assert_eq!((failure.fault, failure.code.as_str()), (Fault::Permission, "path_not_allowed"), "{path}");
+    }
+    let failure =
+        connector.pull(&request(json!({"do": "list", "root": "other", "path": ""})), &services).await.unwrap_err();
+    assert_eq!((failure.fault, failure.code.as_str()), (Fault::Permission, "root_not_configured"));
+}
+
+#[tokio::test]
+async fn check_is_limited_like_a_pull() {
+    let mut options = options();
+    options.check.cpu_ms = 100;
+    let connector = misbehaving(options).await;
+    let failure = connector.check(r#"{"do": "loop"}"#, &committed()).await.unwrap_err();
+    assert_eq!(failure.code, "cpu_budget");
+}
