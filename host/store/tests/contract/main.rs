@@ -1,0 +1,18 @@
+//! The contract of the store, kept on both databases.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod chat;
+mod feed;
+mod finish;
+mod full;
+mod identity;
+mod ingest;
+mod jobs;
+mod model;
+mod passages;
+mod runs;
+mod schedules;
+mod schema;
+mod sources;
+mod support;
+mod tenancy;
