@@ -22,7 +22,7 @@ impl Api {
     pub(crate) fn new(listen: &str) -> Self {
         let host = listen.replacen("0.0.0.0", "127.0.0.1", 1).replacen("[::]", "[::1]", 1);
         let config =
-            ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(60)));
+            ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(20)));
         Self { agent: config.build().into(), base: format!("http://{host}"), token: None }
     }
 
