@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 use tributary_core::contract::{Failure, Fault};
-use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::{
@@ -42,13 +42,7 @@ impl Call {
     ) -> Result<(Self, Store<Guest>), Failure> {
         let turn = match timeout(max_wait, turns.clone().acquire_owned()).await {
             Ok(turn) => turn.expect("the semaphore is never closed"),
-            Err(_) => {
-                return Err(Failure::new(
-                    Fault::Transient,
-                    "sandbox_busy",
-                    "all sandboxes are in use; try again later, or allow more of them",
-                ));
-            }
+            Err(_) => return Err(busy()),
         };
         let cpu = Arc::new(CpuClock::default());
         let budget = Duration::from_millis(limits.cpu_ms);
@@ -99,6 +93,9 @@ impl Call {
         if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
             let frames: Vec<_> = backtrace.frames().iter().filter_map(|frame| frame.func_name()).take(8).collect();
             tracing::debug!(component = name, ?frames, error = %error.root_cause(), "the component was stopped");
+        }
+        if error.is::<PoolConcurrencyLimitError>() {
+            return busy();
         }
         match error.downcast_ref::<Exhausted>() {
             Some(Exhausted::Cpu) => {
@@ -160,4 +157,8 @@ impl Call {
             format!("{name} broke the rules of the sandbox ({cause}) and was stopped; report it to its author"),
         )
     }
+}
+
+fn busy() -> Failure {
+    Failure::new(Fault::Transient, "sandbox_busy", "all sandboxes are in use; try again later, or allow more of them")
 }

@@ -14,13 +14,13 @@ const FIBER_STACK_BYTES: usize = 2 << 20;
 
 /// An engine whose epoch advances every `TICK` for as long as it lives.
 pub(crate) fn engine(options: &SandboxOptions) -> wasmtime::Result<Engine> {
-    let engine = match options.pooling.then(|| Engine::new(&config(pool(options.max_calls)))) {
+    let engine = match options.pooling.then(|| Engine::new(&pooled(options.max_calls))) {
         Some(Ok(engine)) => engine,
         Some(Err(error)) => {
             tracing::warn!(%error, "too little address space to reserve sandboxes ahead; each is made when needed, which is slower");
-            Engine::new(&config(InstanceAllocationStrategy::OnDemand))?
+            Engine::new(&frugal())?
         }
-        None => Engine::new(&config(InstanceAllocationStrategy::OnDemand))?,
+        None => Engine::new(&frugal())?,
     };
     let weak = engine.weak();
     thread::Builder::new().name("sandbox-ticker".to_owned()).spawn(move || {
@@ -34,7 +34,7 @@ pub(crate) fn engine(options: &SandboxOptions) -> wasmtime::Result<Engine> {
 }
 
 /// Only what components for WASI p2 need is on; threads, the garbage collector and async components are not even compiled in.
-fn config(allocation: InstanceAllocationStrategy) -> Config {
+fn config() -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -53,12 +53,23 @@ fn config(allocation: InstanceAllocationStrategy) -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(FIBER_STACK_BYTES)
-        .memory_init_cow(true)
-        .allocation_strategy(allocation);
+        .memory_init_cow(true);
     config
 }
 
-fn pool(max_calls: u32) -> InstanceAllocationStrategy {
+/// Memories start small, move as they grow and check their bounds, so that little address space is reserved.
+fn frugal() -> Config {
+    let mut config = config();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .memory_reservation(0)
+        .memory_reservation_for_growth(64 << 20)
+        .memory_guard_size(64 << 10);
+    config
+}
+
+/// Places for all calls are reserved ahead and used again and again.
+fn pooled(max_calls: u32) -> Config {
     // A little more than the calls let in at once: a slot is free again only a moment after its call has ended.
     let calls = max_calls + max_calls / 4 + 2;
     let mut pool = PoolingAllocationConfig::new();
@@ -76,5 +87,7 @@ fn pool(max_calls: u32) -> InstanceAllocationStrategy {
         .table_keep_resident(64 << 10)
         .async_stack_keep_resident(64 << 10)
         .decommit_batch_size(8);
-    InstanceAllocationStrategy::Pooling(pool)
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
 }

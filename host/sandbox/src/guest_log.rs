@@ -65,3 +65,44 @@ impl GuestLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_flood_is_cut_off_and_says_so() {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let log = GuestLog::new("shop");
+            for _ in 0..10_000 {
+                log.write(Level::Error, &"\u{1b}[2J\n".repeat(10_000), &[("k".into(), "v".repeat(10_000))]);
+            }
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), GuestLog::MAX_LINES as usize + 1);
+        assert!(lines.iter().all(|line| line.len() < 3000 && line.contains("shop") && !line.contains('\u{1b}')));
+        assert!(lines.last().unwrap().contains("logs too much"));
+    }
+}

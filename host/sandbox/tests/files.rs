@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use proptest::prelude::*;
 use support::files;
 use tributary_core::contract::{Failure, Fault};
 use tributary_sandbox::{FileKind, Files};
@@ -119,6 +120,36 @@ fn links_are_shown_and_never_followed() {
     assert_eq!(files.open("docs", "dir/inside", 10).unwrap().read_all().unwrap(), "i");
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The outer directory holds a file of the same name as the inner one; whatever a path says, only the inner one is ever read.
+    #[test]
+    fn no_path_reaches_outside(parts in prop::collection::vec(
+        prop_oneof![Just(".."), Just("."), Just(""), Just("f"), Just("dir"), Just("up"), Just("self"), Just("\0"), Just("~"), Just("\\..")], 0..7,
+    ), absolute: bool) {
+        let outer = tree();
+        let root = outer.path().join("root");
+        fs::create_dir_all(root.join("dir")).unwrap();
+        for (path, text) in [(outer.path().join("f"), "outside"), (root.join("f"), "inside"), (root.join("dir/f"), "inside")] {
+            fs::write(path, text).unwrap();
+        }
+        symlink("..", root.join("up")).unwrap();
+        symlink(".", root.join("self")).unwrap();
+        let mut path = parts.join("/");
+        if absolute {
+            path.insert_str(0, outer.path().to_str().unwrap());
+        }
+        let files = files(&root);
+        if let Ok(blob) = files.open("docs", &path, 100) {
+            prop_assert_eq!(blob.read_all().unwrap(), "inside");
+        }
+        if let Ok(listing) = files.list("docs", &path, None, 100) {
+            prop_assert!(listing.entries.iter().all(|entry| entry.name != "root"));
+        }
+    }
+}
+
 #[test]
 fn pipes_sockets_and_devices_are_never_opened() {
     let root = tree();
@@ -203,9 +234,9 @@ fn a_root_that_is_not_granted_or_not_there_says_what_to_do() {
 }
 
 #[test]
-fn ten_thousand_names_in_one_directory_are_sorted_once() {
+fn a_large_directory_is_sorted_once() {
     let root = tree();
-    for n in 0..10_000 {
+    for n in 0..4_000 {
         fs::File::create(root.path().join(format!("{n}"))).unwrap();
     }
     let files = files(root.path());
@@ -214,6 +245,6 @@ fn ten_thousand_names_in_one_directory_are_sorted_once() {
     for _ in 0..1000 {
         files.list("docs", "", Some("5"), 1).unwrap();
     }
-    // Sorting anew takes several milliseconds each time.
+    // Reading and sorting anew takes milliseconds each time.
     assert!(start.elapsed() < Duration::from_secs(1), "a thousand slices took {:?}", start.elapsed());
 }

@@ -17,7 +17,8 @@ use tributary_sandbox::{Blob, BlobLimits, Blobs, Connector, Extractor, HostServi
 fn half_a_second() -> SandboxOptions {
     let mut options = options();
     options.pull.cpu_ms = 500;
-    options.pull.deadline_ms = 950;
+    options.pull.deadline_ms = 700;
+    options.pull.memory_bytes = 64 << 20;
     options
 }
 
@@ -85,11 +86,34 @@ async fn memory_asked_for_at_once_is_refused_too() {
 
 #[tokio::test]
 async fn without_reserved_address_space_the_limits_are_the_same() {
-    let connector = misbehaving(SandboxOptions { pooling: false, ..half_a_second() }).await;
+    let mut options = SandboxOptions { pooling: false, ..options() };
+    options.pull.cpu_ms = 1_000;
+    options.pull.memory_bytes = 64 << 20;
+    let connector = misbehaving(options).await;
     for (what, fault) in [("loop", Fault::Deadline), ("eat memory", Fault::Memory), ("recurse", Fault::Trap)] {
         assert_eq!(pull(&connector, json!({ "do": what })).await.unwrap_err().fault, fault, "{what}");
     }
     assert!(pull(&connector, json!({"do": "count", "n": 10})).await.is_ok());
+}
+
+/// Runs itself again under a limit that no pool fits into.
+#[tokio::test]
+async fn with_little_address_space_sandboxes_are_made_when_needed() {
+    const LIMITED: &str = "TRIBUTARY_TEST_LIMITED";
+    if std::env::var_os(LIMITED).is_none() {
+        let name = "with_little_address_space_sandboxes_are_made_when_needed";
+        let status = std::process::Command::new("sh")
+            .args(["-c", "ulimit -v 4000000 && exec \"$0\" --exact \"$1\""])
+            .arg(std::env::current_exe().unwrap())
+            .arg(name)
+            .env(LIMITED, "1")
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    let connector = misbehaving(options()).await;
+    assert!(pull(&connector, json!({"do": "count", "n": 10})).await.is_ok());
+    assert_eq!(pull(&connector, json!({"do": "eat memory"})).await.unwrap_err().fault, Fault::Memory);
 }
 
 #[tokio::test]
