@@ -1,0 +1,170 @@
+//! Wiring: opens what the settings name, builds the services, starts the loops, and stops them in order.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use secrecy::SecretString;
+use tokio::sync::Mutex;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tributary_core::{Clock, SystemClock};
+use tributary_sandbox::{Sandbox, SandboxOptions};
+use tributary_search::{IndexOptions, Indexes};
+use tributary_store::{Db, Options};
+
+use crate::{
+    auth::{Auth, FirstAdmin, Given},
+    chat::Chat,
+    ingestion::{Push, Syncs},
+    jobs,
+    plugins::Plugins,
+    retrieval::{Indexer, Knowledge},
+    schedules::Ticker,
+    settings::Config,
+    sources::Sources,
+    wake::Wake,
+    workspaces::Workspaces,
+};
+
+/// How long running work gets to hand back what it holds.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The server's services.
+pub struct App {
+    /// The settings in force.
+    pub config: Config,
+    /// The record; handlers reach it only through a tenant.
+    pub db: Db,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Who is calling.
+    pub auth: Auth,
+    /// Connectors and the extractor.
+    pub plugins: Arc<Plugins>,
+    /// Workspaces.
+    pub workspaces: Workspaces,
+    /// Sources.
+    pub sources: Sources,
+    /// Sync runs.
+    pub syncs: Syncs,
+    /// Pushed documents.
+    pub push: Push,
+    /// Knowledge queries.
+    pub knowledge: Arc<Knowledge>,
+    /// Chat.
+    pub chat: Chat,
+    /// Wakes workers and indexers.
+    pub wake: Wake,
+    indexes: Indexes,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+    ticker: Mutex<Option<Ticker>>,
+}
+
+impl App {
+    /// Opens everything; nothing runs yet.
+    pub async fn open(config: Config) -> anyhow::Result<Arc<Self>> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        tokio::fs::create_dir_all(&config.data_dir)
+            .await
+            .with_context(|| format!("cannot create the data directory {}", config.data_dir.display()))?;
+        for (name, path) in &config.roots {
+            if !path.is_dir() {
+                tracing::warn!(root = name, path = %path.display(), "this root is not a directory now; its sources will wait for it");
+            }
+        }
+        let db = open_database(&config).await?;
+        let mut sandbox =
+            SandboxOptions { cache_dir: Some(config.data_dir.join("components")), ..SandboxOptions::default() };
+        sandbox.pull.cpu_ms = config.connector_cpu.as_millis() as u64;
+        let sandbox = Sandbox::new(sandbox)?;
+        let indexes = Indexes::open(config.data_dir.join("index"), IndexOptions::default())?;
+        let shutdown = CancellationToken::new();
+        let wake = match &config.redis_url {
+            Some(url) => Wake::with_redis(
+                redis::Client::open(url.as_str()).context("the Redis URL is not valid")?,
+                shutdown.clone(),
+            ),
+            None => Wake::local(),
+        };
+        let auth = Auth::open(db.clone(), clock.clone()).await?;
+        let plugins = Arc::new(Plugins::new(db.clone(), clock.clone(), sandbox));
+        let knowledge = Arc::new(Knowledge::new(indexes.clone()));
+        Ok(Arc::new(Self {
+            workspaces: Workspaces::new(db.clone(), clock.clone(), plugins.clone()),
+            sources: Sources::new(clock.clone(), plugins.clone(), wake.clone(), config.roots.clone()),
+            syncs: Syncs::new(db.clone(), clock.clone(), plugins.clone(), wake.clone(), &config),
+            push: Push::new(db.clone(), clock.clone(), plugins.clone(), wake.clone()),
+            chat: Chat::new(clock.clone(), knowledge.clone()),
+            config,
+            db,
+            clock,
+            auth,
+            plugins,
+            knowledge,
+            wake,
+            indexes,
+            shutdown,
+            tasks: TaskTracker::new(),
+            ticker: Mutex::new(None),
+        }))
+    }
+
+    /// Makes the first administrator and the default workspace, when there is no user yet.
+    pub async fn bootstrap(&self, password: Option<SecretString>) -> anyhow::Result<Option<FirstAdmin>> {
+        let made = self.auth.bootstrap(Given { email: self.config.admin_email.clone(), password }).await?;
+        if let Some(admin) = &made {
+            let principal = tributary_core::principal::Principal::User {
+                id: admin.user.id,
+                instance_admin: true,
+                workspaces: Vec::new(),
+            };
+            let workspace = self.workspaces.create(&principal, "Default", Some("default")).await?;
+            self.db.system().add_member(workspace.id, admin.user.id, "owner", self.clock.now()).await?;
+        }
+        Ok(made)
+    }
+
+    /// Starts the loops: components, workers, indexer, ticker.
+    pub async fn start(self: &Arc<Self>) -> anyhow::Result<()> {
+        let app = self.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = app.plugins.load().await {
+                tracing::error!(error = format!("{error:#}"), "the built-in connectors could not be loaded");
+            }
+        });
+        let indexer = Indexer::new(self.db.clone(), self.indexes.clone(), self.wake.clone());
+        self.tasks.spawn(indexer.run(self.shutdown.clone()));
+        jobs::start(self, self.config.sync_workers, &self.tasks, &self.shutdown);
+        *self.ticker.lock().await = Some(Ticker::start(self.clone()).await?);
+        Ok(())
+    }
+
+    /// Ends when the server is asked to stop.
+    pub fn stopping(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
+    /// Stops the loops, hands back leases and closes the database.
+    pub async fn stop(&self) {
+        self.shutdown.cancel();
+        if let Some(ticker) = self.ticker.lock().await.take() {
+            ticker.stop().await;
+        }
+        self.tasks.close();
+        if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some work did not stop in time; it will be taken up again after the next start");
+        }
+        if let Err(error) = self.db.close().await {
+            tracing::warn!(%error, "the database did not close cleanly");
+        }
+    }
+}
+
+async fn open_database(config: &Config) -> anyhow::Result<Db> {
+    /// SQLite's default page size.
+    const PAGE_BYTES: u64 = 4_096;
+    let max_pages = config.database_max_bytes.map(|bytes| (bytes / PAGE_BYTES).try_into().unwrap_or(u32::MAX));
+    let db = Db::open(&config.database_url, Options { max_pages, ..Options::default() }).await?;
+    db.migrate().await?;
+    Ok(db)
+}

@@ -1,0 +1,156 @@
+//! Access tokens: short-lived EdDSA JWTs, verified against keys of the record only (RFC 8725).
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use serde::{Deserialize, Serialize};
+use tributary_core::{Clock, UserId, hash::Sha256Hash};
+use tributary_store::{Db, SigningKey};
+use uuid::Uuid;
+
+use super::Error;
+
+/// How long an access token is valid.
+pub const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(600);
+
+const ISSUER: &str = "tributary";
+const AUDIENCE: &str = "tributary-api";
+/// RFC 9068.
+const TYPE: &str = "at+jwt";
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: Uuid,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+    jti: Uuid,
+}
+
+/// Signs and verifies.
+pub struct Tokens {
+    clock: Arc<dyn Clock>,
+    kid: String,
+    signing: EncodingKey,
+    verifying: DecodingKey,
+}
+
+impl Tokens {
+    /// Takes the key from the record; offers a new one when there is none, and takes whichever won.
+    pub async fn open(db: &Db, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let key = match db.system().find_signing_key().await? {
+            Some(key) => key,
+            None => db.system().signing_key(generate(clock.as_ref())?).await?,
+        };
+        let pair = Ed25519KeyPair::from_pkcs8(&key.pkcs8)
+            .map_err(|_| Error::Internal("the signing key in the database is damaged".to_owned()))?;
+        Ok(Self {
+            clock,
+            kid: key.kid,
+            signing: EncodingKey::from_ed_der(&key.pkcs8),
+            verifying: DecodingKey::from_ed_der(pair.public_key().as_ref()),
+        })
+    }
+
+    /// A token for a user, valid for [`ACCESS_TOKEN_LIFETIME`].
+    pub fn issue(&self, user: UserId) -> Result<String, Error> {
+        let now = self.clock.now().timestamp();
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: user.0,
+            iat: now,
+            nbf: now,
+            exp: now + ACCESS_TOKEN_LIFETIME.as_secs().cast_signed(),
+            jti: Uuid::now_v7(),
+        };
+        let header =
+            Header { typ: Some(TYPE.to_owned()), kid: Some(self.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        encode(&header, &claims, &self.signing)
+            .map_err(|error| Error::Internal(format!("cannot sign a token: {error}")))
+    }
+
+    /// The user a token was issued to.
+    pub fn verify(&self, token: &str) -> Result<UserId, Error> {
+        let header = decode_header(token).map_err(|_| Error::InvalidToken)?;
+        if header.typ.as_deref() != Some(TYPE) || header.kid.as_deref() != Some(&self.kid) {
+            return Err(Error::InvalidToken);
+        }
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp", "nbf"]);
+        // Times are checked here, against the injected clock.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        let claims = decode::<Claims>(token, &self.verifying, &validation).map_err(|_| Error::InvalidToken)?.claims;
+        let now = self.clock.now().timestamp();
+        if claims.nbf > now || claims.exp <= now {
+            return Err(Error::InvalidToken);
+        }
+        Ok(UserId(claims.sub))
+    }
+}
+
+fn generate(clock: &dyn Clock) -> Result<SigningKey, Error> {
+    let failed = |_| Error::Internal("cannot make a signing key".to_owned());
+    let pair = Ed25519KeyPair::generate().map_err(failed)?;
+    let pkcs8 = pair.to_pkcs8().map_err(failed)?.as_ref().to_vec();
+    let kid = Sha256Hash::of(pair.public_key().as_ref()).to_string()[..16].to_owned();
+    Ok(SigningKey { kid, pkcs8, created_at: clock.now() })
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use tributary_core::{ManualClock, SystemClock};
+
+    use super::*;
+
+    fn tokens(clock: Arc<dyn Clock>) -> Tokens {
+        let key = generate(clock.as_ref()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(&key.pkcs8).unwrap();
+        Tokens {
+            clock,
+            kid: key.kid,
+            signing: EncodingKey::from_ed_der(&key.pkcs8),
+            verifying: DecodingKey::from_ed_der(pair.public_key().as_ref()),
+        }
+    }
+
+    #[test]
+    fn a_token_is_valid_for_ten_minutes_and_not_before() {
+        let start = SystemClock.now();
+        let clock = Arc::new(ManualClock::at(start));
+        let tokens = tokens(clock.clone());
+        let user = UserId::new();
+        let token = tokens.issue(user).unwrap();
+        assert_eq!(tokens.verify(&token).unwrap(), user);
+        clock.set(start + TimeDelta::seconds(599));
+        assert!(tokens.verify(&token).is_ok());
+        clock.set(start + TimeDelta::seconds(601));
+        assert!(tokens.verify(&token).is_err());
+        clock.set(start - TimeDelta::seconds(5));
+        assert!(tokens.verify(&token).is_err(), "not valid before it was issued");
+    }
+
+    #[test]
+    fn a_token_of_another_key_or_algorithm_is_refused() {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (ours, theirs) = (tokens(clock.clone()), tokens(clock));
+        assert!(ours.verify(&theirs.issue(UserId::new()).unwrap()).is_err());
+        let token = ours.issue(UserId::new()).unwrap();
+        let payload = token.split('.').nth(1).unwrap();
+        // {"alg":"none","typ":"at+jwt"}
+        assert!(ours.verify(&format!("eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.{payload}.")).is_err());
+        // The same claims, signed as HMAC with the public `kid` as the secret.
+        let header =
+            Header { typ: Some(TYPE.to_owned()), kid: Some(ours.kid.clone()), ..Header::new(Algorithm::HS256) };
+        let claims = jsonwebtoken::insecure_decode::<Claims>(&token).unwrap().claims;
+        let forged = encode(&header, &claims, &EncodingKey::from_secret(ours.kid.as_bytes())).unwrap();
+        assert!(ours.verify(&forged).is_err());
+    }
+}

@@ -1,0 +1,35 @@
+//! The extractive answerer: the best sentences of the passages, word for word, each with its citation.
+//!
+//! It never invents: what it says is a span of a document, and when there is no passage it says so.
+
+use tributary_search::answer::{Passage as Text, best_sentences};
+use tributary_store::Passage;
+
+use super::Piece;
+use crate::retrieval::cite;
+
+/// Sentences in an answer.
+const SENTENCES: usize = 3;
+/// What is said when nothing was found.
+const NOTHING_FOUND: &str = "I found nothing about this in the workspace's documents.";
+
+/// The answer in pieces.
+pub(super) fn answer(question: &str, passages: &[Passage]) -> Vec<Piece> {
+    let texts: Vec<Text<'_>> =
+        passages.iter().map(|passage| Text { text: &passage.text, language: passage.language.as_deref() }).collect();
+    let sentences = best_sentences(question, &texts, SENTENCES);
+    if sentences.is_empty() {
+        return vec![Piece::Delta(NOTHING_FOUND.to_owned())];
+    }
+    let last = sentences.len();
+    (1_u32..)
+        .zip(sentences)
+        .flat_map(|(number, sentence)| {
+            let citation = cite(number, &passages[sentence.passage], sentence.start, sentence.end - sentence.start);
+            // Line breaks inside a sentence belong to the document's layout, not to the answer.
+            let words = citation.cited_text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let gap = if number as usize == last { "" } else { " " };
+            [Piece::Delta(format!("{words} [{number}]{gap}")), Piece::Citation(Box::new(citation))]
+        })
+        .collect()
+}

@@ -1,0 +1,100 @@
+//! `/api/v1/chat`: whole, or as a stream of events.
+
+use std::sync::Arc;
+
+use axum::{
+    Json as Body,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use tributary_core::ThreadId;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    ApiError,
+    dto::{Citation, Filters},
+    extract::{Caller, Json, enter},
+    sse,
+};
+use crate::{
+    app::App,
+    chat::{self, Answer, AnswerMode, Question, StopReason, Usage},
+};
+
+/// A question.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChatRequest {
+    workspace_id: String,
+    /// At most 2,000 characters.
+    #[schema(example = "Do you ship to Norway?")]
+    message: String,
+    /// The conversation to go on with; a new one when absent.
+    thread_id: Option<String>,
+    /// Answer as server-sent events: meta, delta, citation, done, error.
+    #[serde(default)]
+    stream: bool,
+    #[serde(default)]
+    filters: Filters,
+}
+
+/// An answer.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ChatAnswer {
+    id: Uuid,
+    thread_id: Uuid,
+    /// `[1]` refers to the citation of that number.
+    answer: String,
+    citations: Vec<Citation>,
+    mode: AnswerMode,
+    usage: Usage,
+    stop_reason: StopReason,
+}
+
+/// Ask the workspace
+#[utoipa::path(
+    post, path = "/api/v1/chat", tag = "chat", security(("bearer" = [])), request_body = ChatRequest,
+    responses((status = 200, description = "The answer; with `stream`, `text/event-stream` instead", body = ChatAnswer), (status = 401, body = super::Problem), (status = 404, body = super::Problem), (status = 422, body = super::Problem)),
+)]
+pub(super) async fn chat(
+    State(app): State<Arc<App>>,
+    Caller(principal): Caller,
+    Json(request): Json<ChatRequest>,
+) -> Result<Response, ApiError> {
+    let tenant = enter(&app, &principal, request.workspace_id.parse().ok()).await?;
+    let thread_id: Option<ThreadId> =
+        request.thread_id.map(|id| id.parse().map_err(|_| ApiError::not_found("thread"))).transpose()?;
+    let question = Question { message: request.message, thread_id, filters: request.filters.checked()? };
+    // In a task of its own: a client that goes away does not keep the answer from being saved.
+    let answer = tokio::spawn(async move { app.chat.ask(&tenant, &principal, question).await })
+        .await
+        .map_err(ApiError::internal)??;
+    Ok(if request.stream { sse::answer(answer) } else { Body(whole(&answer)).into_response() })
+}
+
+fn whole(answer: &Answer) -> ChatAnswer {
+    ChatAnswer {
+        id: answer.id.0,
+        thread_id: answer.thread_id.0,
+        answer: answer.text(),
+        citations: answer.citations().into_iter().map(Into::into).collect(),
+        mode: answer.mode,
+        usage: answer.usage,
+        stop_reason: answer.stop_reason,
+    }
+}
+
+impl From<chat::Error> for ApiError {
+    fn from(error: chat::Error) -> Self {
+        match error {
+            chat::Error::Message(detail) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail.clone()).at("/message", detail)
+            }
+            chat::Error::Retrieval(error) => error.into(),
+            chat::Error::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Shapes shared by several routes, exactly as the API documents them.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use tributary_core::{
+    RunId, SourceId,
+    citation::ConnectorRef,
+    run::{self, RunKind, RunStatus, Trigger},
+    source::{Health, Schedule},
+};
+use tributary_store::SourceWithRun;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::problem::{FieldError, Problem};
+
+/// A page of a list.
+#[derive(Serialize, ToSchema)]
+pub(super) struct List<T> {
+    /// The page.
+    pub items: Vec<T>,
+    /// Send it as `cursor` for the next page; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> List<T> {
+    /// A page of the store as a page of the API; the cursor is the id of its last item.
+    pub(super) fn of<U>(page: tributary_store::Page<U>, cursor: impl Fn(&U) -> String, show: impl Fn(U) -> T) -> Self {
+        let next_cursor = if page.more { page.items.last().map(cursor) } else { None };
+        Self { items: page.items.into_iter().map(show).collect(), next_cursor }
+    }
+}
+
+/// Paging of every list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Paging {
+    /// `next_cursor` of the page before.
+    pub cursor: Option<Uuid>,
+    /// Items in a page, 1 to 100.
+    pub limit: Option<u16>,
+}
+
+impl Paging {
+    pub(super) fn limit(&self) -> i64 {
+        limit(self.limit)
+    }
+}
+
+/// Clamped rather than refused: asking for more than there may be is no mistake.
+pub(super) fn limit(given: Option<u16>) -> i64 {
+    i64::from(given.unwrap_or(50).clamp(1, 100))
+}
+
+/// The exact connector that produced something.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Connector {
+    id: String,
+    version: String,
+    /// SHA-256 of the component.
+    digest: String,
+}
+
+impl From<ConnectorRef> for Connector {
+    fn from(ConnectorRef { id, version, digest }: ConnectorRef) -> Self {
+        Self { id, version, digest }
+    }
+}
+
+/// When a source syncs by itself.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ScheduleBody {
+    /// Five fields (minute hour day month weekday), or six with seconds first.
+    #[schema(example = "0 3 * * *")]
+    cron: String,
+    /// IANA time zone; UTC when absent.
+    #[serde(default = "utc")]
+    #[schema(example = "Europe/Berlin")]
+    timezone: String,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+impl From<ScheduleBody> for Schedule {
+    fn from(ScheduleBody { cron, timezone }: ScheduleBody) -> Self {
+        Self { cron, timezone }
+    }
+}
+
+impl From<Schedule> for ScheduleBody {
+    fn from(Schedule { cron, timezone }: Schedule) -> Self {
+        Self { cron, timezone }
+    }
+}
+
+/// A source.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Source {
+    id: Uuid,
+    name: String,
+    connector: Connector,
+    config: serde_json::Value,
+    schedule: Option<ScheduleBody>,
+    next_run_at: Option<DateTime<Utc>>,
+    last_run: Option<Run>,
+    /// healthy, degraded, failing or needs_attention.
+    #[schema(value_type = String)]
+    health: Health,
+    created_at: DateTime<Utc>,
+}
+
+impl From<SourceWithRun> for Source {
+    fn from(SourceWithRun { source, last_run }: SourceWithRun) -> Self {
+        Self {
+            id: source.id.0,
+            name: source.name,
+            connector: source.connector.into(),
+            config: source.config,
+            schedule: source.schedule.map(Into::into),
+            next_run_at: source.next_run_at,
+            last_run: last_run.map(|run| Run::new(run, Vec::new())),
+            health: source.health,
+            created_at: source.created_at,
+        }
+    }
+}
+
+/// What a run did.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Counts {
+    /// Items the source named.
+    seen: i64,
+    added: i64,
+    updated: i64,
+    unchanged: i64,
+    deleted: i64,
+    failed: i64,
+}
+
+/// How far a run has come.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Progress {
+    done: u64,
+    /// Null when the source cannot tell.
+    total: Option<u64>,
+    phase: String,
+}
+
+/// An item that could not be read.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FailedItem {
+    external_id: String,
+    /// What kind of failure: unsupported, too_large, permission, …
+    #[schema(value_type = String)]
+    fault: tributary_core::contract::Fault,
+    message: String,
+}
+
+impl From<run::FailedItem> for FailedItem {
+    fn from(run::FailedItem { external_id, fault, message }: run::FailedItem) -> Self {
+        Self { external_id, fault, message }
+    }
+}
+
+/// A run of a source.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Run {
+    id: Uuid,
+    /// sync, full, push or dry_run.
+    #[schema(value_type = String)]
+    kind: RunKind,
+    /// queued, running, waiting, succeeded, partial, failed or cancelled.
+    #[schema(value_type = String)]
+    status: RunStatus,
+    /// schedule, manual, api or webhook.
+    #[schema(value_type = String)]
+    trigger: Trigger,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    counts: Counts,
+    /// Bytes read from the source.
+    bytes: i64,
+    /// Requests made of the source.
+    requests: i64,
+    progress: Option<Progress>,
+    error: Option<Problem>,
+    /// At most 100; `counts.failed` has the number.
+    failed_items: Vec<FailedItem>,
+    connector: Connector,
+    /// The newest commit of this run: send it as `min_position` to search what it brought.
+    position: Option<i64>,
+}
+
+impl Run {
+    pub(super) fn new(run: run::Run, failed_items: Vec<run::FailedItem>) -> Self {
+        let run::Counts { seen, added, updated, unchanged, deleted, failed } = run.counts;
+        let error = run.error.map(|error| {
+            let mut problem =
+                Problem::new(axum::http::StatusCode::UNPROCESSABLE_ENTITY, &error.code, error.detail.clone());
+            problem.errors.extend(error.config_pointer.map(|pointer| FieldError { pointer, detail: error.detail }));
+            problem
+        });
+        Self {
+            id: run.id.0,
+            kind: run.kind,
+            status: run.status,
+            trigger: run.trigger,
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+            counts: Counts { seen, added, updated, unchanged, deleted, failed },
+            bytes: run.bytes,
+            requests: run.requests,
+            progress: run.progress.filter(|_| !run.status.is_final()).map(|progress| Progress {
+                done: progress.done,
+                total: progress.total,
+                phase: progress.phase,
+            }),
+            error,
+            failed_items: failed_items.into_iter().map(Into::into).collect(),
+            connector: run.connector.into(),
+            position: run.position,
+        }
+    }
+}
+
+/// What a query looks at; nothing set means everything.
+#[derive(Clone, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Filters {
+    /// Any of these sources.
+    #[schema(value_type = Vec<Uuid>)]
+    source_ids: Vec<SourceId>,
+    /// Any of these kinds.
+    kinds: Vec<String>,
+    /// Any of these languages; `de` matches `de-AT`.
+    languages: Vec<String>,
+    /// Changed after this moment.
+    updated_after: Option<DateTime<Utc>>,
+    /// All of these.
+    #[schema(value_type = Vec<FieldFilter>)]
+    fields: Vec<tributary_core::query::FieldFilter>,
+}
+
+/// A condition on one field, such as `{"name": "price", "op": "lt", "value": 100}`.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes tributary_core::query::FieldFilter in the OpenAPI document")]
+pub(super) struct FieldFilter {
+    /// Field name.
+    name: String,
+    /// eq, ne, lt, lte, gt, gte or in.
+    op: String,
+    /// A string, number or boolean; a list of them for `in`. Money compares by amount.
+    value: serde_json::Value,
+}
+
+/// More conditions than these are refused.
+const MOST_CONDITIONS: usize = 100;
+
+impl Filters {
+    /// The filters, when they are not too many.
+    pub(super) fn checked(self) -> Result<tributary_core::query::Filters, super::ApiError> {
+        let Self { source_ids, kinds, languages, updated_after, fields } = self;
+        if source_ids.len() + kinds.len() + languages.len() + fields.len() > MOST_CONDITIONS {
+            let detail = format!("filters hold at most {MOST_CONDITIONS} conditions in all");
+            return Err(super::ApiError::new(
+                axum::http::StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid_body",
+                detail.clone(),
+            )
+            .at("/filters", detail));
+        }
+        Ok(tributary_core::query::Filters { source_ids, kinds, languages, updated_after, fields })
+    }
+}
+
+/// A passage that an answer or result rests on.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Citation {
+    /// As `[1]` in the answer.
+    number: u32,
+    document_id: Uuid,
+    document_version: i64,
+    external_id: String,
+    title: String,
+    url: Option<String>,
+    source: SourceRef,
+    #[schema(value_type = Uuid)]
+    run_id: RunId,
+    connector: Connector,
+    /// Headings above the passage.
+    section: Vec<String>,
+    /// `{"page": 4}`, `{"fragment": "returns"}`, …
+    locator: Option<serde_json::Value>,
+    cited_text: String,
+    /// Character offset of `cited_text` in the version's text.
+    start: i64,
+    /// End of it, exclusive.
+    end: i64,
+    /// SHA-256 of `cited_text`.
+    text_hash: String,
+    ingested_at: DateTime<Utc>,
+    /// current, changed (there is a newer version) or removed (gone at its source).
+    #[schema(value_type = String)]
+    status: tributary_core::citation::CitationStatus,
+}
+
+/// A source by name.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SourceRef {
+    id: Uuid,
+    name: String,
+}
+
+impl From<tributary_core::citation::Citation> for Citation {
+    fn from(citation: tributary_core::citation::Citation) -> Self {
+        Self {
+            number: citation.number,
+            document_id: citation.document_id.0,
+            document_version: citation.document_version,
+            external_id: citation.external_id,
+            title: citation.title,
+            url: citation.url,
+            source: SourceRef { id: citation.source.id.0, name: citation.source.name },
+            run_id: citation.run_id,
+            connector: citation.connector.into(),
+            section: citation.section,
+            locator: citation.locator.and_then(|locator| serde_json::to_value(locator).ok()),
+            cited_text: citation.cited_text,
+            start: citation.start,
+            end: citation.end,
+            text_hash: citation.text_hash.to_string(),
+            ingested_at: citation.ingested_at,
+            status: citation.status,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The HTTP API: routes, middleware and the OpenAPI document. Handlers hold no rules and no SQL.
+//!
+//! Every route under `/api/v1` is closed unless it stands in [`open_routes`].
+
+mod auth;
+mod chat;
+mod connectors;
+mod documents;
+mod dto;
+mod extract;
+mod health;
+mod knowledge;
+mod messages;
+mod problem;
+mod request_id;
+mod runs;
+mod sources;
+mod sse;
+mod workspaces;
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
+use tracing::Instrument;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use problem::{ApiError, FieldError, Problem};
+
+use crate::app::App;
+use extract::{Caller, unauthenticated};
+use request_id::RequestId;
+
+/// Bodies, unless a route says otherwise.
+const BODY_LIMIT_BYTES: usize = 2 << 20;
+/// No answer takes longer to begin.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Tributary", description = "Sources in, cited answers out. Errors are RFC 9457 problems; times are RFC 3339 UTC; ids are UUIDv7."),
+    components(schemas(Problem, FieldError)),
+    modifiers(&BearerToken),
+)]
+struct Document;
+
+struct BearerToken;
+
+impl Modify for BearerToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Routes that need no login.
+fn open_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(auth::login)).routes(routes!(health::healthz)).routes(routes!(health::readyz))
+}
+
+/// Routes that do.
+fn closed_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(auth::me))
+        .routes(routes!(connectors::list))
+        .routes(routes!(workspaces::create, workspaces::list))
+        .routes(routes!(workspaces::get))
+        .routes(routes!(sources::create, sources::list))
+        .routes(routes!(sources::get, sources::update, sources::delete))
+        .routes(routes!(sources::check))
+        .routes(routes!(sources::sync))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::get))
+        .routes(routes!(runs::cancel))
+        .merge(documents::routes())
+        .routes(routes!(documents::get, documents::delete))
+        .routes(routes!(knowledge::query))
+        .routes(routes!(chat::chat))
+        .routes(routes!(messages::list))
+}
+
+fn api() -> (OpenApiRouter<Arc<App>>, OpenApiRouter<Arc<App>>) {
+    (OpenApiRouter::with_openapi(Document::openapi()).merge(open_routes()), closed_routes())
+}
+
+/// The OpenAPI document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let (open, closed) = api();
+    open.merge(closed).into_openapi()
+}
+
+/// The whole server.
+pub fn router(app: Arc<App>) -> Router {
+    let (open, closed) = api();
+    let closed = closed.route_layer(middleware::from_fn_with_state(app.clone(), require_login));
+    let (routes, document) = open.merge(closed).split_for_parts();
+    let docs: Router<Arc<App>> = SwaggerUi::new("/docs").url("/openapi.json", document).into();
+    let docs = docs.layer(SetResponseHeaderLayer::overriding(
+        header::CONTENT_SECURITY_POLICY,
+        // Swagger UI writes its own style attributes and images; scripts come from here only.
+        HeaderValue::from_static(
+            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+        ),
+    ));
+    routes
+        .merge(docs)
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(problem::finish))
+        .layer(middleware::from_fn(log))
+        .layer(middleware::from_fn(request_id::assign))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .with_state(app)
+}
+
+/// Middleware of every closed route: a valid token, or 401.
+async fn require_login(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Result<Response, ApiError> {
+    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = header
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    let principal = app.auth.authenticate(token.ok_or_else(unauthenticated)?).await?;
+    request.extensions_mut().insert(Caller(principal));
+    Ok(next.run(request).await)
+}
+
+/// Middleware: one line for each request, without query string, headers or body.
+async fn log(request_id: RequestId, request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let started = std::time::Instant::now();
+    let span = tracing::info_span!("request", id = %request_id);
+    async move {
+        let response = next.run(request).await;
+        let (status, took_ms) = (response.status().as_u16(), started.elapsed().as_secs_f64() * 1_000.0);
+        if response.status().is_server_error() {
+            tracing::warn!(%method, path, status, took_ms, "answered");
+        } else {
+            tracing::debug!(%method, path, status, took_ms, "answered");
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let message =
+        panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    ApiError::internal(format!("panic: {}", message.unwrap_or_default())).into_response()
+}

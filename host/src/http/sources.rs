@@ -1,0 +1,224 @@
+//! `/api/v1/workspaces/{workspace_id}/sources`.
+
+use std::sync::Arc;
+
+use axum::{Json as Body, extract::State, http::StatusCode};
+use serde::{Deserialize, Deserializer, Serialize};
+use tributary_core::{SourceId, WorkspaceId};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    ApiError,
+    dto::{List, Paging, ScheduleBody, Source},
+    extract::{Json, OptionalJson, Path, Query, Tenant},
+};
+use crate::{
+    app::App,
+    sources::{self, Draft, Patch},
+};
+
+/// A source to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewSource {
+    #[schema(example = "Handbook")]
+    name: String,
+    /// `GET /api/v1/connectors` lists them.
+    #[schema(example = "file")]
+    connector: String,
+    /// As the connector's `config_schema` says.
+    #[schema(example = json!({"root": "docs", "include": ["**/*.md"]}))]
+    config: serde_json::Value,
+    schedule: Option<ScheduleBody>,
+}
+
+/// What to change; a field left out stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SourcePatch {
+    name: Option<String>,
+    /// The whole configuration.
+    config: Option<serde_json::Value>,
+    /// Null removes the schedule.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<ScheduleBody>)]
+    schedule: Option<Option<ScheduleBody>>,
+}
+
+/// Tells an absent field from one that is null.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Make a source
+#[utoipa::path(
+    post, path = "/api/v1/workspaces/{workspace_id}/sources", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path)), request_body = NewSource,
+    responses((status = 201, body = Source), (status = 401, body = super::Problem), (status = 404, body = super::Problem), (status = 409, description = "The name is taken", body = super::Problem), (status = 422, description = "Unknown connector, a configuration that does not fit, a root that is not granted, a schedule that does not parse", body = super::Problem)),
+)]
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Tenant(tenant): Tenant,
+    Json(new): Json<NewSource>,
+) -> Result<(StatusCode, Body<Source>), ApiError> {
+    let draft =
+        Draft { name: new.name, connector: new.connector, config: new.config, schedule: new.schedule.map(Into::into) };
+    let source = app.sources.create(&tenant, draft).await?;
+    Ok((StatusCode::CREATED, Body(source.into())))
+}
+
+/// List sources
+#[utoipa::path(
+    get, path = "/api/v1/workspaces/{workspace_id}/sources", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), Paging),
+    responses((status = 200, body = List<Source>), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
+)]
+pub(super) async fn list(Tenant(tenant): Tenant, Query(paging): Query<Paging>) -> Result<Body<List<Source>>, ApiError> {
+    let page = tenant.list_sources(paging.cursor.map(SourceId), paging.limit()).await?;
+    Ok(Body(List::of(page, |source| source.source.id.to_string(), Into::into)))
+}
+
+/// Get a source
+#[utoipa::path(
+    get, path = "/api/v1/workspaces/{workspace_id}/sources/{source_id}", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("source_id" = Uuid, Path)),
+    responses((status = 200, body = Source), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
+)]
+pub(super) async fn get(
+    Tenant(tenant): Tenant,
+    Path((_, id)): Path<(WorkspaceId, SourceId)>,
+) -> Result<Body<Source>, ApiError> {
+    let source = tenant.find_source_with_run(id).await?.ok_or_else(|| ApiError::not_found("source"))?;
+    Ok(Body(source.into()))
+}
+
+/// Change a source
+#[utoipa::path(
+    patch, path = "/api/v1/workspaces/{workspace_id}/sources/{source_id}", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("source_id" = Uuid, Path)), request_body = SourcePatch,
+    responses((status = 200, body = Source), (status = 401, body = super::Problem), (status = 404, body = super::Problem), (status = 409, body = super::Problem), (status = 422, body = super::Problem)),
+)]
+pub(super) async fn update(
+    State(app): State<Arc<App>>,
+    Tenant(tenant): Tenant,
+    Path((_, id)): Path<(WorkspaceId, SourceId)>,
+    Json(patch): Json<SourcePatch>,
+) -> Result<Body<Source>, ApiError> {
+    let patch = Patch {
+        name: patch.name,
+        config: patch.config,
+        schedule: patch.schedule.map(|schedule| schedule.map(Into::into)),
+    };
+    Ok(Body(app.sources.update(&tenant, id, patch).await?.into()))
+}
+
+/// Delete a source; its documents disappear at once
+#[utoipa::path(
+    delete, path = "/api/v1/workspaces/{workspace_id}/sources/{source_id}", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("source_id" = Uuid, Path)),
+    responses((status = 204, description = "Deleted"), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
+)]
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    Tenant(tenant): Tenant,
+    Path((_, id)): Path<(WorkspaceId, SourceId)>,
+) -> Result<StatusCode, ApiError> {
+    app.sources.delete(&tenant, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One checked thing.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CheckItem {
+    /// What was checked.
+    name: String,
+    /// ok, warning or failed.
+    #[schema(value_type = String)]
+    status: tributary_core::contract::CheckStatus,
+    /// What to do.
+    message: Option<String>,
+    /// JSON pointer into the source, such as `/config/root`.
+    pointer: Option<String>,
+}
+
+/// Check a source's configuration against the world
+#[utoipa::path(
+    post, path = "/api/v1/workspaces/{workspace_id}/sources/{source_id}/check", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("source_id" = Uuid, Path)),
+    responses((status = 200, body = List<CheckItem>), (status = 401, body = super::Problem), (status = 404, body = super::Problem), (status = 422, body = super::Problem)),
+)]
+pub(super) async fn check(
+    State(app): State<Arc<App>>,
+    Tenant(tenant): Tenant,
+    Path((_, id)): Path<(WorkspaceId, SourceId)>,
+) -> Result<Body<List<CheckItem>>, ApiError> {
+    let items = app.sources.check(&tenant, id).await?.into_iter();
+    let items = items
+        .map(|item| CheckItem {
+            name: item.name,
+            status: item.status,
+            message: item.message,
+            pointer: item.config_pointer.map(|pointer| format!("/config{pointer}")),
+        })
+        .collect();
+    Ok(Body(List { items, next_cursor: None }))
+}
+
+/// How to sync.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SyncRequest {
+    /// Read everything again.
+    full: bool,
+    /// Delete what is gone even when the deletion guard would hold it.
+    accept_deletions: bool,
+}
+
+/// A run that was asked for.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Queued {
+    run_id: Uuid,
+    /// Always `queued`.
+    status: &'static str,
+}
+
+/// Sync now
+#[utoipa::path(
+    post, path = "/api/v1/workspaces/{workspace_id}/sources/{source_id}/sync", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("source_id" = Uuid, Path)), request_body = Option<SyncRequest>,
+    responses((status = 202, body = Queued), (status = 401, body = super::Problem), (status = 404, body = super::Problem), (status = 409, description = "Already running; `run_id` names the run", body = super::Problem)),
+)]
+pub(super) async fn sync(
+    State(app): State<Arc<App>>,
+    Tenant(tenant): Tenant,
+    Path((_, id)): Path<(WorkspaceId, SourceId)>,
+    OptionalJson(request): OptionalJson<SyncRequest>,
+) -> Result<(StatusCode, Body<Queued>), ApiError> {
+    let run_id = app.sources.sync(&tenant, id, request.full, request.accept_deletions).await?;
+    Ok((StatusCode::ACCEPTED, Body(Queued { run_id: run_id.0, status: "queued" })))
+}
+
+impl From<sources::Error> for ApiError {
+    fn from(error: sources::Error) -> Self {
+        let detail = error.to_string();
+        let unprocessable = |code: &str, pointer: &str| {
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail.clone()).at(pointer, detail.clone())
+        };
+        match error {
+            sources::Error::UnknownConnector { .. } => unprocessable("unknown_connector", "/connector"),
+            sources::Error::InvalidConfig { faults, .. } => {
+                let summary =
+                    faults.first().map_or_else(String::new, |(pointer, detail)| format!(": {detail} (at {pointer})"));
+                let error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_config", format!("{detail}{summary}"));
+                faults.into_iter().fold(error, |error, (pointer, detail)| error.at(pointer, detail))
+            }
+            sources::Error::RootNotGranted { pointer, message } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "root_not_granted", message.clone()).at(pointer, message)
+            }
+            sources::Error::InvalidSchedule(schedule) => {
+                unprocessable("invalid_schedule", &format!("/schedule/{}", schedule.field))
+            }
+            sources::Error::Invalid { pointer, .. } => unprocessable("invalid_body", pointer),
+            sources::Error::NameTaken(_) => {
+                Self::new(StatusCode::CONFLICT, "name_taken", detail.clone()).at("/name", detail)
+            }
+            sources::Error::NothingToSync => Self::new(StatusCode::CONFLICT, "nothing_to_sync", detail),
+            sources::Error::Store(error) => error.into(),
+            sources::Error::Internal(error) => Self::internal(format!("{error:#}")),
+        }
+    }
+}

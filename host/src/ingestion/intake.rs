@@ -1,0 +1,268 @@
+//! Intake: hostile items in, drafts out. Everything is bounded, normalised and chunked here, before any transaction.
+
+use std::{collections::BTreeMap, sync::Arc, thread::available_parallelism};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use tributary_core::{
+    contract::{Extracted, Failure, Fault, Section},
+    document::{ChunkDraft, DocumentDraft, DraftContent, Provenance},
+    fields::Fields,
+    hash::Sha256Hash,
+    run::FailedItem,
+};
+use tributary_sandbox::{Blob, Extractor};
+use tributary_search::{chunk::chunk, text};
+
+/// What an item may be at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of an external id.
+    pub external_id_bytes: usize,
+    /// Characters of a title; longer ones are cut.
+    pub title_chars: usize,
+    /// Bytes of a document's text.
+    pub text_bytes: usize,
+    /// Number of fields.
+    pub fields: usize,
+    /// Bytes of all fields as JSON.
+    pub fields_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { external_id_bytes: 1_024, title_chars: 500, text_bytes: 16 << 20, fields: 200, fields_bytes: 64 << 10 }
+    }
+}
+
+/// One document on its way in.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Its name in the source.
+    pub external_id: String,
+    /// Empty: taken from the content or the id.
+    pub title: String,
+    /// `page`, `product`, …
+    pub kind: String,
+    /// BCP 47 tag.
+    pub language: Option<String>,
+    /// For people to open.
+    pub url: Option<String>,
+    /// Typed fields.
+    pub fields: Fields,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// For the ledger.
+    pub fingerprint: Option<String>,
+    /// External id of the container it was read from.
+    pub container: Option<String>,
+    /// What it says.
+    pub material: Material,
+}
+
+/// What an item says.
+#[derive(Clone, Debug)]
+pub enum Material {
+    /// Ready text.
+    Sections(Vec<Section>),
+    /// Bytes for the extractor.
+    Blob(Blob, String),
+    /// As committed before.
+    Unchanged,
+}
+
+/// Turns items into drafts.
+#[derive(Clone)]
+pub struct Intake {
+    extractor: Arc<dyn Extractor>,
+    limits: Limits,
+}
+
+impl Intake {
+    /// With the given extractor and the default limits.
+    pub fn new(extractor: Arc<dyn Extractor>) -> Self {
+        Self { extractor, limits: Limits::default() }
+    }
+
+    /// Drafts of good items and failures of bad ones, in order, as many at once as there are processors.
+    pub async fn take(
+        &self,
+        items: Vec<Item>,
+    ) -> Result<Vec<Result<DocumentDraft, FailedItem>>, tokio::task::JoinError> {
+        let at_once = available_parallelism().map_or(2, usize::from);
+        stream::iter(items)
+            .map(|item| {
+                let intake = self.clone();
+                tokio::spawn(async move { intake.take_one(item).await })
+            })
+            .buffered(at_once)
+            .try_collect()
+            .await
+    }
+
+    async fn take_one(&self, item: Item) -> Result<DocumentDraft, FailedItem> {
+        let external_id = item.external_id.clone();
+        self.draft(item).await.map_err(|failure| FailedItem {
+            external_id: printable(&external_id, self.limits.external_id_bytes),
+            fault: failure.fault,
+            message: printable(&failure.message, 1_000),
+        })
+    }
+
+    async fn draft(&self, item: Item) -> Result<DocumentDraft, Failure> {
+        check_id(&item.external_id, self.limits.external_id_bytes)?;
+        if let Some(container) = &item.container {
+            check_id(container, self.limits.external_id_bytes)?;
+        }
+        let extracted = match item.material {
+            Material::Unchanged => {
+                let Item { external_id, fingerprint, container, .. } = item;
+                return Ok(DocumentDraft { external_id, fingerprint, container, content: None });
+            }
+            Material::Sections(sections) => Extracted { title: None, language: None, sections },
+            Material::Blob(blob, media_type) => {
+                let name = file_name(&item.external_id);
+                self.extractor.extract(&blob, &media_type, Some(name)).await?
+            }
+        };
+        let bytes: usize = extracted.sections.iter().map(|section| section.text.len()).sum();
+        if bytes > self.limits.text_bytes {
+            return Err(too_large(format!(
+                "the text has {bytes} bytes, at most {} are taken; split the document",
+                self.limits.text_bytes
+            )));
+        }
+        self.check_fields(&item.fields)?;
+        let title = [item.title.as_str(), extracted.title.as_deref().unwrap_or_default(), file_name(&item.external_id)]
+            .iter()
+            .map(|title| text::line(title))
+            .find(|title| !title.is_empty())
+            .map_or_else(|| "Untitled".to_owned(), |title| title.chars().take(self.limits.title_chars).collect());
+        let kind = kind(&item.kind);
+        let language = item.language.or(extracted.language).filter(|tag| is_language_tag(tag));
+        let url = item.url.filter(|url| is_web_address(url));
+        let chunks = chunk(&extracted.sections);
+        let content_hash = content_hash(&title, &kind, language.as_deref(), url.as_deref(), &item.fields, &chunks);
+        let provenance = bounded(item.provenance);
+        Ok(DocumentDraft {
+            external_id: item.external_id,
+            fingerprint: item.fingerprint.filter(|fingerprint| fingerprint.len() <= 512),
+            container: item.container,
+            content: Some(DraftContent {
+                title,
+                kind,
+                language,
+                url,
+                fields: item.fields,
+                provenance,
+                content_hash,
+                chunks,
+            }),
+        })
+    }
+
+    fn check_fields(&self, fields: &Fields) -> Result<(), Failure> {
+        if fields.len() > self.limits.fields {
+            return Err(too_large(format!("it has {} fields, at most {} are taken", fields.len(), self.limits.fields)));
+        }
+        if let Some(name) =
+            fields.keys().find(|name| name.is_empty() || name.len() > 100 || name.chars().any(char::is_control))
+        {
+            return Err(Failure::new(
+                Fault::SourceContract,
+                "field_name",
+                format!("the field name {name:?} is not 1 to 100 printable bytes"),
+            ));
+        }
+        let bytes = serde_json::to_vec(fields).map_or(usize::MAX, |json| json.len());
+        if bytes > self.limits.fields_bytes {
+            return Err(too_large(format!(
+                "its fields have {bytes} bytes as JSON, at most {} are taken",
+                self.limits.fields_bytes
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Equal exactly when nothing a reader can see has changed.
+fn content_hash(
+    title: &str,
+    kind: &str,
+    language: Option<&str>,
+    url: Option<&str>,
+    fields: &Fields,
+    chunks: &[ChunkDraft],
+) -> Sha256Hash {
+    let seen = (title, kind, language, url, fields, chunks);
+    Sha256Hash::of(serde_json::to_vec(&seen).unwrap_or_default())
+}
+
+fn check_id(id: &str, limit: usize) -> Result<(), Failure> {
+    if id.is_empty() || id.len() > limit || id.chars().any(char::is_control) {
+        let message = format!(
+            "an external id has 1 to {limit} bytes and no control characters; {:?} does not fit",
+            printable(id, 80)
+        );
+        return Err(Failure::new(Fault::SourceContract, "external_id", message));
+    }
+    Ok(())
+}
+
+fn kind(given: &str) -> String {
+    let kind = text::line(given).to_lowercase();
+    if kind.is_empty() { "page".to_owned() } else { kind.chars().take(64).collect() }
+}
+
+fn is_language_tag(tag: &str) -> bool {
+    (2..=35).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// Only addresses a browser may safely be sent to.
+fn is_web_address(url: &str) -> bool {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    url.len() <= 2_048
+        && matches!(scheme.as_deref(), Some("http" | "https"))
+        && !url.chars().any(|c| c.is_control() || c == ' ')
+}
+
+fn bounded(mut provenance: Provenance) -> Provenance {
+    for text in
+        [&mut provenance.retrieved_from, &mut provenance.revision, &mut provenance.etag, &mut provenance.license]
+    {
+        *text = text.take().filter(|text| text.len() <= 2_048);
+    }
+    provenance.url = provenance.url.filter(|url| is_web_address(url));
+    for list in [&mut provenance.authors, &mut provenance.path] {
+        list.truncate(100);
+        list.iter_mut().for_each(|entry| *entry = printable(entry, 500));
+    }
+    provenance
+}
+
+fn file_name(external_id: &str) -> &str {
+    external_id.rsplit('/').next().unwrap_or(external_id)
+}
+
+fn too_large(message: String) -> Failure {
+    Failure::new(Fault::TooLarge, "document_too_large", message)
+}
+
+/// At most `bytes` bytes without control characters.
+fn printable(text: &str, bytes: usize) -> String {
+    let mut out = String::new();
+    for c in text.chars().filter(|c| !c.is_control()) {
+        if out.len() + c.len_utf8() > bytes {
+            break;
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Fields of a connector's document; a value that is not representable is left out.
+pub(super) fn fields(values: Vec<(String, tributary_core::contract::Value)>) -> Fields {
+    values
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, tributary_core::fields::to_json(value)?)))
+        .collect::<BTreeMap<_, _>>()
+}

@@ -1,0 +1,13 @@
+//! Ingestion: from what a connector or a caller gives to committed documents.
+//!
+//! `intake` validates and normalises; `sync` drives a run page by page; `push` takes documents over the API.
+//! Nothing a connector returns is trusted before `intake` has seen it.
+
+mod intake;
+mod push;
+mod retry;
+mod sync;
+
+pub use intake::{Intake, Item, Limits, Material};
+pub use push::{Push, PushError, PushOutcome, PushResult, Pushed};
+pub use sync::Syncs;

@@ -1,0 +1,100 @@
+//! The index loop of this host: reads `change_seq > applied` of every workspace and commits `applied` with the index.
+//!
+//! Never a job: each host has its own indexes. A killed host resumes where its index stands, a new one catches up from zero.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+use tributary_core::{Position, WorkspaceId};
+use tributary_search::Indexes;
+use tributary_store::{Db, FeedCursor, FeedLimits};
+
+use crate::wake::Wake;
+
+/// Without a wake-up, the database is asked this often: the longest a commit of another host stays unseen.
+const POLL: Duration = Duration::from_millis(500);
+/// What is read and indexed in one commit of the index.
+const BATCH: FeedLimits = FeedLimits { documents: 2_000, bytes: 16 << 20 };
+
+/// Feeds the indexes.
+pub struct Indexer {
+    db: Db,
+    indexes: Indexes,
+    wake: Wake,
+}
+
+impl Indexer {
+    /// Over this host's indexes.
+    pub fn new(db: Db, indexes: Indexes, wake: Wake) -> Self {
+        Self { db, indexes, wake }
+    }
+
+    /// Runs until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut applied: HashMap<WorkspaceId, Position> = HashMap::new();
+        let mut reachable = true;
+        while !shutdown.is_cancelled() {
+            match self.catch_up(&mut applied, &shutdown).await {
+                Ok(()) => reachable = true,
+                Err(error) => {
+                    if reachable {
+                        tracing::warn!(
+                            error = format!("{error:#}"),
+                            "the search index could not be brought up to date; trying again"
+                        );
+                    }
+                    reachable = false;
+                    applied.clear();
+                }
+            }
+            shutdown.run_until_cancelled(self.wake.wait_for_documents(POLL)).await;
+        }
+    }
+
+    /// One look at every workspace; reads only those that moved.
+    async fn catch_up(
+        &self,
+        applied: &mut HashMap<WorkspaceId, Position>,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        for (workspace, position) in self.db.system().workspace_positions().await? {
+            if applied.get(&workspace).is_some_and(|known| *known >= position) || shutdown.is_cancelled() {
+                continue;
+            }
+            applied.insert(workspace, self.feed(workspace, position, shutdown).await?);
+        }
+        Ok(())
+    }
+
+    async fn feed(
+        &self,
+        workspace: WorkspaceId,
+        target: Position,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Position> {
+        let tenant = self.db.system().tenant(workspace);
+        let indexes = self.indexes.clone();
+        let mut applied = spawn_blocking(move || indexes.applied(workspace)).await??;
+        let mut cursor = FeedCursor::at(applied);
+        // The part read so far of a transaction that does not fit into one batch: it is indexed whole. Only tombstones come in such numbers.
+        let mut documents = Vec::new();
+        while applied < target && !shutdown.is_cancelled() {
+            let changes = tenant.changes_after(cursor, BATCH).await?;
+            cursor = changes.up_to;
+            documents.extend(changes.documents);
+            let up_to = cursor.complete();
+            if up_to > applied {
+                let (indexes, batch) = (self.indexes.clone(), std::mem::take(&mut documents));
+                let stands = spawn_blocking(move || indexes.apply(workspace, &batch, applied, up_to)).await??;
+                if stands != up_to {
+                    cursor = FeedCursor::at(stands);
+                }
+                applied = stands;
+            } else if !changes.more {
+                break;
+            }
+        }
+        Ok(applied)
+    }
+}

@@ -1,0 +1,240 @@
+//! Settings: command line, then environment (`TRIBUTARY_…`), then the file named by `--config`, then defaults.
+//!
+//! The three sources share one struct, so that every setting has one name, one unit and one description.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use serde::Deserialize;
+
+/// What can be set. Every field is optional here; [`Settings::resolve`] fills in the rest.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// TOML file with these settings (`data_dir = "…"`, `[roots]`); the command line and the environment win over it
+    #[arg(long, env = "TRIBUTARY_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// Address to listen on [default: 127.0.0.1:8080]
+    #[arg(long, env = "TRIBUTARY_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+
+    /// Directory for the embedded database, search indexes and compiled components [default: ./data]
+    #[arg(long, env = "TRIBUTARY_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// sqlite:///PATH or postgres://… [default: SQLite in the data directory]
+    #[arg(long, env = "TRIBUTARY_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// redis://… to wake other hosts sooner; optional
+    #[arg(long, env = "TRIBUTARY_REDIS_URL", value_name = "URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+
+    /// Directory that file sources may read, by name; may be given several times
+    #[arg(long = "root", env = "TRIBUTARY_ROOTS", value_name = "NAME=PATH", value_delimiter = ',', value_parser = parse_root)]
+    #[serde(skip)]
+    pub root: Vec<(String, PathBuf)>,
+
+    /// `[roots]` of the file: name = "path".
+    #[arg(skip)]
+    pub roots: BTreeMap<String, PathBuf>,
+
+    /// What to log, as in RUST_LOG [default: info]
+    #[arg(long, env = "TRIBUTARY_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+
+    /// text or json [default: text]
+    #[arg(long, env = "TRIBUTARY_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// Syncs that run at once on this host [default: 2]
+    #[arg(long, env = "TRIBUTARY_SYNC_WORKERS", value_name = "N")]
+    pub sync_workers: Option<usize>,
+
+    /// Milliseconds a worker may be silent before another takes its job [default: 30000]
+    #[arg(long, env = "TRIBUTARY_LEASE_MS", value_name = "MS")]
+    pub lease_ms: Option<u64>,
+
+    /// Most changes a connector may return in one page [default: 256]
+    #[arg(long, env = "TRIBUTARY_PAGE_ITEMS", value_name = "N")]
+    pub page_items: Option<u32>,
+
+    /// Milliseconds of processor time a connector may use for one page [default: 10000]
+    #[arg(long, env = "TRIBUTARY_CONNECTOR_CPU_MS", value_name = "MS")]
+    pub connector_cpu_ms: Option<u64>,
+
+    /// Largest size of the embedded SQLite database in bytes; none when absent
+    #[arg(long, env = "TRIBUTARY_DATABASE_MAX_BYTES", value_name = "BYTES")]
+    pub database_max_bytes: Option<u64>,
+
+    /// E-mail address of the first administrator, used on the first start only [default: admin@localhost]
+    #[arg(long, env = "TRIBUTARY_ADMIN_EMAIL", value_name = "EMAIL")]
+    pub admin_email: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The settings in force.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Where everything local lives.
+    pub data_dir: PathBuf,
+    /// Database URL.
+    pub database_url: String,
+    /// Redis URL.
+    pub redis_url: Option<String>,
+    /// Granted roots.
+    pub roots: BTreeMap<String, PathBuf>,
+    /// Log filter.
+    pub log: String,
+    /// Log format.
+    pub log_format: LogFormat,
+    /// Concurrent syncs on this host.
+    pub sync_workers: usize,
+    /// How long a silent worker keeps its job.
+    pub lease: Duration,
+    /// Most changes in a page.
+    pub page_items: u32,
+    /// Processor time of a connector call.
+    pub connector_cpu: Duration,
+    /// Largest SQLite database.
+    pub database_max_bytes: Option<u64>,
+    /// First administrator.
+    pub admin_email: String,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not valid.
+    #[error("the configuration file {path} is not valid: {message}")]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        message: String,
+    },
+    /// A value is out of its range.
+    #[error("{0}")]
+    Value(String),
+}
+
+impl Settings {
+    /// Reads the file, if one is named, and fills in the defaults.
+    pub fn resolve(self) -> Result<Config, Error> {
+        let file = match &self.config {
+            Some(path) => read(path)?,
+            None => Self::default(),
+        };
+        let data_dir = self.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from("data"));
+        let database_url = self
+            .database_url
+            .or(file.database_url)
+            .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("tributary.db").display()));
+        let mut roots = file.roots;
+        roots.extend(self.root);
+        let config = Config {
+            listen: self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            data_dir,
+            database_url,
+            redis_url: self.redis_url.or(file.redis_url),
+            roots,
+            log: self.log.or(file.log).unwrap_or_else(|| "info,tokio_cron_scheduler=warn".to_owned()),
+            log_format: self.log_format.or(file.log_format).unwrap_or_default(),
+            sync_workers: self.sync_workers.or(file.sync_workers).unwrap_or(2),
+            lease: Duration::from_millis(self.lease_ms.or(file.lease_ms).unwrap_or(30_000)),
+            page_items: self.page_items.or(file.page_items).unwrap_or(256),
+            connector_cpu: Duration::from_millis(self.connector_cpu_ms.or(file.connector_cpu_ms).unwrap_or(10_000)),
+            database_max_bytes: self.database_max_bytes.or(file.database_max_bytes),
+            admin_email: self.admin_email.or(file.admin_email).unwrap_or_else(|| "admin@localhost".to_owned()),
+        };
+        config.checked()
+    }
+}
+
+impl Config {
+    fn checked(self) -> Result<Self, Error> {
+        let in_range = |name: &str, ok: bool, range: &str| {
+            if ok { Ok(()) } else { Err(Error::Value(format!("{name} must be {range}"))) }
+        };
+        in_range("sync_workers", (1..=64).contains(&self.sync_workers), "between 1 and 64")?;
+        in_range("page_items", (1..=1_000).contains(&self.page_items), "between 1 and 1000")?;
+        in_range("lease_ms", self.lease >= Duration::from_millis(300), "at least 300")?;
+        in_range("connector_cpu_ms", self.connector_cpu >= Duration::from_millis(50), "at least 50")?;
+        for name in self.roots.keys() {
+            let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+            in_range(&format!("the root name {name:?}"), plain, "made of letters, digits, - and _")?;
+        }
+        Ok(self)
+    }
+}
+
+fn read(path: &Path) -> Result<Settings, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| Error::Invalid { path: path.to_owned(), message: error.to_string() })
+}
+
+fn parse_root(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => Ok((name.to_owned(), PathBuf::from(path))),
+        _ => Err(format!("expected NAME=PATH, as in docs=/srv/docs, not {text:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tributary.toml");
+        std::fs::write(&path, "listen = \"127.0.0.1:1\"\ndata_dir = \"/from/file\"\n[roots]\na = \"/a\"\nb = \"/b\"\n")
+            .unwrap();
+        let settings = Settings {
+            config: Some(path),
+            listen: Some("127.0.0.1:2".parse().unwrap()),
+            root: vec![("b".into(), "/other".into())],
+            ..Settings::default()
+        };
+        let config = settings.resolve().unwrap();
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!(config.database_url, "sqlite:///from/file/tributary.db");
+        assert_eq!(config.roots, BTreeMap::from([("a".into(), "/a".into()), ("b".into(), "/other".into())]));
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tributary.toml");
+        std::fs::write(&path, "lisen = \"127.0.0.1:1\"\n").unwrap();
+        let error = Settings { config: Some(path), ..Settings::default() }.resolve().unwrap_err().to_string();
+        assert!(error.contains("lisen"), "{error}");
+    }
+}

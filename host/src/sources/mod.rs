@@ -1,0 +1,275 @@
+//! Sources: making and changing them, and asking for a sync.
+
+mod config_schema;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tributary_core::{
+    Clock, RunId, SourceId,
+    citation::ConnectorRef,
+    contract::{CheckItem, Descriptor},
+    run::{RunKind, Trigger},
+    source::{PUSH_CONNECTOR, Schedule},
+};
+use tributary_sandbox::{EmptyLedger, Files, HostServices, Meter, Roots};
+use tributary_search::text;
+use tributary_store::{NewRun, NewSource, SourceUpdate, SourceWithRun, TenantDb};
+
+use crate::{
+    plugins::{Plugins, Ready},
+    schedules,
+    wake::Wake,
+};
+
+/// A field at fault: JSON pointer into the request body, and what is wrong.
+pub type FieldFault = (String, String);
+
+/// Why a source was not made, changed or synced.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such connector.
+    #[error("there is no connector {given:?}; this server has {known}")]
+    UnknownConnector {
+        /// What was asked for.
+        given: String,
+        /// What there is.
+        known: String,
+    },
+    /// The configuration does not fit the connector's schema.
+    #[error("the configuration does not fit the connector {connector}")]
+    InvalidConfig {
+        /// Which connector.
+        connector: String,
+        /// The fields at fault.
+        faults: Vec<FieldFault>,
+    },
+    /// A root that the operator did not grant.
+    #[error("{message}")]
+    RootNotGranted {
+        /// JSON pointer into the request body.
+        pointer: String,
+        /// The exact line to add.
+        message: String,
+    },
+    /// The schedule does not parse.
+    #[error("{0}")]
+    InvalidSchedule(#[from] schedules::InvalidSchedule),
+    /// Another field is not as it must be.
+    #[error("{message}")]
+    Invalid {
+        /// JSON pointer into the request body.
+        pointer: &'static str,
+        /// What to send instead.
+        message: String,
+    },
+    /// Two sources of one name.
+    #[error("there is already a source named {0:?} in this workspace")]
+    NameTaken(String),
+    /// Push sources have nothing to sync.
+    #[error("documents are pushed into this source; there is nothing to sync")]
+    NothingToSync,
+    /// The record.
+    #[error(transparent)]
+    Store(#[from] tributary_store::Error),
+    /// A defect.
+    #[error("{0:#}")]
+    Internal(#[from] anyhow::Error),
+}
+
+/// A source to be made.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// For people; unique in the workspace.
+    pub name: String,
+    /// Which connector.
+    pub connector: String,
+    /// Its configuration.
+    pub config: Value,
+    /// When it syncs by itself.
+    pub schedule: Option<Schedule>,
+}
+
+/// What to change of a source; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Patch {
+    /// For people.
+    pub name: Option<String>,
+    /// Its configuration, whole.
+    pub config: Option<Value>,
+    /// Its schedule; `Some(None)` removes it.
+    pub schedule: Option<Option<Schedule>>,
+}
+
+/// The source service.
+pub struct Sources {
+    clock: Arc<dyn Clock>,
+    plugins: Arc<Plugins>,
+    wake: Wake,
+    roots: Arc<Roots>,
+}
+
+impl Sources {
+    /// Wired.
+    pub fn new(clock: Arc<dyn Clock>, plugins: Arc<Plugins>, wake: Wake, roots: Roots) -> Self {
+        Self { clock, plugins, wake, roots: Arc::new(roots) }
+    }
+
+    /// Makes a source.
+    pub async fn create(&self, tenant: &TenantDb, draft: Draft) -> Result<SourceWithRun, Error> {
+        let name = valid_name(&draft.name)?;
+        let connector = if draft.connector == PUSH_CONNECTOR {
+            self.accept_push(&draft)?
+        } else {
+            let ready = self.ready(&draft.connector).await?;
+            self.accept_config(&ready.descriptor, &draft.config)?;
+            ready.reference.clone()
+        };
+        let next_run_at = self.next_run(draft.schedule.as_ref())?;
+        let new = NewSource {
+            name: name.clone(),
+            connector,
+            config: draft.config,
+            schedule: draft.schedule,
+            next_run_at,
+            now: self.clock.now(),
+        };
+        let source = tenant.create_source(new).await.map_err(|error| name_taken(error, &name))?;
+        Ok(SourceWithRun { source, last_run: None })
+    }
+
+    /// Changes a source. A changed configuration moves it to the connector's current version and is read anew by the next run.
+    pub async fn update(&self, tenant: &TenantDb, id: SourceId, patch: Patch) -> Result<SourceWithRun, Error> {
+        let source = tenant.get_source(id).await?;
+        let name = patch.name.as_deref().map(valid_name).transpose()?;
+        let mut update = SourceUpdate { name: name.clone(), ..SourceUpdate::default() };
+        if let Some(config) = patch.config {
+            if source.connector.id == PUSH_CONNECTOR {
+                accept_empty(&config)?;
+            } else {
+                let ready = self.ready(&source.connector.id).await?;
+                self.accept_config(&ready.descriptor, &config)?;
+                update.connector = Some(ready.reference.clone());
+            }
+            update.config = Some(config);
+        }
+        if let Some(schedule) = patch.schedule {
+            update.next_run_at = Some(self.next_run(schedule.as_ref())?);
+            update.schedule = Some(schedule);
+        }
+        tenant
+            .update_source(id, update)
+            .await
+            .map_err(|error| name_taken(error, name.as_deref().unwrap_or_default()))?;
+        tenant.find_source_with_run(id).await?.ok_or(Error::Store(tributary_store::Error::NotFound("source")))
+    }
+
+    /// Hides a source and its documents at once.
+    pub async fn delete(&self, tenant: &TenantDb, id: SourceId) -> Result<(), Error> {
+        tenant.delete_source(id, self.clock.now()).await?;
+        self.wake.documents();
+        Ok(())
+    }
+
+    /// Asks for a run; it starts as soon as a worker is free.
+    pub async fn sync(
+        &self,
+        tenant: &TenantDb,
+        id: SourceId,
+        full: bool,
+        accept_deletions: bool,
+    ) -> Result<RunId, Error> {
+        let source = tenant.get_source(id).await?;
+        if source.connector.id == PUSH_CONNECTOR {
+            return Err(Error::NothingToSync);
+        }
+        let run = NewRun {
+            source_id: id,
+            kind: if full { RunKind::Full } else { RunKind::Sync },
+            trigger: Trigger::Api,
+            accept_deletions,
+            connector: None,
+            now: self.clock.now(),
+        };
+        let run_id = tenant.create_run(run).await?;
+        self.wake.jobs();
+        Ok(run_id)
+    }
+
+    /// Tries a source's configuration without committing anything.
+    pub async fn check(&self, tenant: &TenantDb, id: SourceId) -> Result<Vec<CheckItem>, Error> {
+        let source = tenant.get_source(id).await?;
+        let Some(ready) = self.plugins.at_digest(&source.connector.digest).await? else { return Ok(Vec::new()) };
+        let files = Arc::new(Files::new(self.roots.clone(), ready.roots_of(&source.config)));
+        let services = HostServices::new(files, Arc::new(EmptyLedger), Arc::new(Meter::default()), source.name.clone());
+        ready.connector.check(&source.config.to_string(), &services).await.map_err(|failure| Error::InvalidConfig {
+            connector: source.connector.id,
+            faults: vec![(format!("/config{}", failure.config_pointer.unwrap_or_default()), failure.message)],
+        })
+    }
+
+    async fn ready(&self, id: &str) -> Result<Arc<Ready>, Error> {
+        if let Some(ready) = self.plugins.current(id).await? {
+            return Ok(ready);
+        }
+        let known: Vec<_> = self.plugins.all().await?.iter().map(|ready| ready.reference.id.clone()).collect();
+        Err(Error::UnknownConnector { given: id.chars().take(100).collect(), known: known.join(", ") })
+    }
+
+    fn accept_config(&self, descriptor: &Descriptor, config: &Value) -> Result<(), Error> {
+        let faults = config_schema::faults(&descriptor.config_schema, config)?;
+        if !faults.is_empty() {
+            return Err(Error::InvalidConfig { connector: descriptor.id.clone(), faults });
+        }
+        for pointer in &descriptor.roots {
+            let Some(root) = config.pointer(pointer).and_then(Value::as_str) else { continue };
+            if !self.roots.contains_key(root) {
+                let message = format!(
+                    "the root {root:?} is not granted; start the server with --root {root}=PATH, or add {root} = \"PATH\" under [roots] in its configuration file"
+                );
+                return Err(Error::RootNotGranted { pointer: format!("/config{pointer}"), message });
+            }
+        }
+        Ok(())
+    }
+
+    fn accept_push(&self, draft: &Draft) -> Result<ConnectorRef, Error> {
+        accept_empty(&draft.config)?;
+        if draft.schedule.is_some() {
+            return Err(Error::Invalid {
+                pointer: "/schedule",
+                message: "documents are pushed into this source; it cannot have a schedule".to_owned(),
+            });
+        }
+        Ok(self.plugins.push().clone())
+    }
+
+    fn next_run(&self, schedule: Option<&Schedule>) -> Result<Option<tributary_core::Instant>, Error> {
+        Ok(schedule.map(|schedule| schedules::validate(schedule, self.clock.now())).transpose()?)
+    }
+}
+
+fn accept_empty(config: &Value) -> Result<(), Error> {
+    match config {
+        Value::Object(fields) if fields.is_empty() => Ok(()),
+        _ => Err(Error::InvalidConfig {
+            connector: PUSH_CONNECTOR.to_owned(),
+            faults: vec![("/config".to_owned(), "this connector has nothing to configure; send {}".to_owned())],
+        }),
+    }
+}
+
+fn valid_name(name: &str) -> Result<String, Error> {
+    let name = text::line(name);
+    if name.is_empty() || name.chars().count() > 100 {
+        return Err(Error::Invalid { pointer: "/name", message: "a name has 1 to 100 characters".to_owned() });
+    }
+    Ok(name)
+}
+
+fn name_taken(error: tributary_store::Error, name: &str) -> Error {
+    match error {
+        tributary_store::Error::Conflict { .. } => Error::NameTaken(name.to_owned()),
+        error => error.into(),
+    }
+}
