@@ -3,14 +3,14 @@
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc,
+    process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::{sync::oneshot, time::timeout};
 use tributary_store::testing::{self, TestDb};
 
 use crate::eventually;
@@ -47,13 +47,13 @@ pub async fn databases() -> Vec<Database> {
 
 /// A server process with its data; killed and cleaned up when dropped.
 pub struct Server {
-    child: Child,
+    process: Process,
     base: String,
     token: String,
     client: reqwest::Client,
     options: Options,
     data: TempDir,
-    _database: Database,
+    database: Database,
 }
 
 /// How to start a server.
@@ -80,9 +80,9 @@ impl Options {
             self = self.arg("--database-url").arg(postgres.url.clone());
         }
         let data = tempfile::tempdir().expect("a temporary directory");
-        let (child, base) = spawn(&self, data.path());
+        let (process, base) = spawn(&self, data.path()).await;
         let client = reqwest::Client::new();
-        let mut server = Server { child, base, token: String::new(), client, options: self, data, _database: database };
+        let mut server = Server { process, base, token: String::new(), client, options: self, data, database };
         server.log_in().await;
         server
     }
@@ -104,7 +104,17 @@ fn binary() -> PathBuf {
     }
 }
 
-fn spawn(options: &Options, data: &Path) -> (Child, String) {
+/// A process that does not outlive its test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn spawn(options: &Options, data: &Path) -> (Process, String) {
     let mut child = Command::new(binary())
         .arg("serve")
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
@@ -116,17 +126,22 @@ fn spawn(options: &Options, data: &Path) -> (Child, String) {
         .spawn()
         .expect("the server starts");
     let output = child.stdout.take().expect("its output is piped");
-    let (sender, receiver) = mpsc::channel();
+    let process = Process(child);
+    let (sender, address) = oneshot::channel();
     // Reads on for the server's whole life, so that its output never blocks it.
     std::thread::spawn(move || {
+        let mut sender = Some(sender);
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if let Some(rest) = line.strip_prefix("Tributary listens on ") {
-                let _ = sender.send(rest.split_whitespace().next().unwrap_or_default().to_owned());
+            let address = line.strip_prefix("Tributary listens on ").and_then(|rest| rest.split_whitespace().next());
+            if let Some(address) = address
+                && let Some(sender) = sender.take()
+            {
+                let _ = sender.send(address.to_owned());
             }
         }
     });
-    let base = receiver.recv_timeout(Duration::from_secs(60)).expect("the server says where it listens");
-    (child, base)
+    let base = timeout(Duration::from_secs(60), address).await.expect("the server starts in a minute");
+    (process, base.expect("the server says where it listens; see its log above"))
 }
 
 impl Server {
@@ -137,7 +152,7 @@ impl Server {
 
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.0.id()
     }
 
     /// The whole address of a path.
@@ -145,21 +160,24 @@ impl Server {
         format!("{}{path}", self.base)
     }
 
-    /// Its data directory.
-    pub fn data(&self) -> &Path {
-        self.data.path()
+    /// The database it stands on, for a second server.
+    pub fn database_url(&self) -> String {
+        match &self.database {
+            Database::Sqlite => format!("sqlite://{}", self.data.path().join("tributary.db").display()),
+            Database::Postgres(postgres) => postgres.url.clone(),
+        }
     }
 
     /// Kills it with SIGKILL and waits for its end.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.process.0.kill();
+        let _ = self.process.0.wait();
     }
 
     /// Starts it again on the same data.
     pub async fn restart(&mut self) {
         self.kill();
-        (self.child, self.base) = spawn(&self.options, self.data.path());
+        (self.process, self.base) = spawn(&self.options, self.data.path()).await;
         self.log_in().await;
     }
 
@@ -170,8 +188,8 @@ impl Server {
     }
 
     /// Waits for it to end by itself.
-    pub fn wait(&mut self) -> std::process::ExitStatus {
-        self.child.wait().expect("the server ends")
+    pub fn wait(&mut self) -> ExitStatus {
+        self.process.0.wait().expect("the server ends")
     }
 
     async fn log_in(&mut self) {
@@ -254,12 +272,6 @@ impl Server {
                 None => return documents,
             }
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 

@@ -149,7 +149,7 @@ mod tests {
         // The same claims, signed as HMAC with the public `kid` as the secret.
         let header =
             Header { typ: Some(TYPE.to_owned()), kid: Some(ours.kid.clone()), ..Header::new(Algorithm::HS256) };
-        let claims = jsonwebtoken::insecure_decode::<Claims>(&token).unwrap().claims;
+        let claims = jsonwebtoken::dangerous::insecure_decode::<Claims>(&token).unwrap().claims;
         let forged = encode(&header, &claims, &EncodingKey::from_secret(ours.kid.as_bytes())).unwrap();
         assert!(ours.verify(&forged).is_err());
     }

@@ -137,7 +137,7 @@ impl IntoResponse for ApiError {
 }
 
 /// Middleware: gives every error response its problem body and request id.
-pub async fn finish(request_id: RequestId, request: Request, next: Next) -> Response {
+pub(super) async fn finish(request_id: RequestId, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     if !(response.status().is_client_error() || response.status().is_server_error()) {
         return response;

@@ -11,11 +11,11 @@ use axum::{
 use uuid::Uuid;
 
 /// The header that carries it, both ways.
-pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of the request in hand.
 #[derive(Clone, Debug)]
-pub struct RequestId(Arc<str>);
+pub(super) struct RequestId(Arc<str>);
 
 impl std::fmt::Display for RequestId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -32,7 +32,7 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
 }
 
 /// Middleware: gives the request its id and the response the header.
-pub async fn assign(mut request: Request, next: Next) -> Response {
+pub(super) async fn assign(mut request: Request, next: Next) -> Response {
     let given = request.headers().get(HEADER).and_then(|value| value.to_str().ok()).filter(|id| is_sane(id));
     let id = given.map_or_else(make, |id| RequestId(id.into()));
     request.extensions_mut().insert(id.clone());

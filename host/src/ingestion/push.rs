@@ -14,7 +14,7 @@ use super::{Intake, Item, Material};
 use crate::{plugins::Plugins, wake::Wake};
 
 /// Most documents in one request.
-pub const MOST_DOCUMENTS: usize = 1_000;
+const MOST_DOCUMENTS: usize = 1_000;
 
 /// Why a push was not taken at all.
 #[derive(Debug, thiserror::Error)]

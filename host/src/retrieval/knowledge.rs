@@ -15,7 +15,7 @@ use tributary_store::{Passage, TenantDb};
 /// Longest query in characters.
 pub const LONGEST_QUERY: usize = 2_000;
 /// Most results of one query.
-pub const MOST_RESULTS: usize = 100;
+const MOST_RESULTS: usize = 100;
 /// How long a query waits for `min_position`.
 const PATIENCE: Duration = Duration::from_secs(5);
 
