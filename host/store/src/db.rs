@@ -50,6 +50,8 @@ pub struct Options {
     pub readers: u32,
     /// SQLite: what a commit survives.
     pub durability: Durability,
+    /// SQLite: milliseconds after which a group of transactions takes no further one in before it is committed.
+    pub group_hold_ms: u64,
     /// SQLite: the most pages (of 4 KiB) the file may have.
     pub max_pages: Option<u32>,
     /// PostgreSQL: connections.
@@ -58,7 +60,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { readers: 8, durability: Durability::default(), max_pages: None, max_connections: 16 }
+        Self { readers: 8, durability: Durability::default(), group_hold_ms: 5, max_pages: None, max_connections: 16 }
     }
 }
 
@@ -221,7 +223,9 @@ impl SqliteDb {
         if let Some(pages) = options.max_pages {
             connect = connect.pragma("max_page_count", pages.to_string());
         }
-        let writer = Writer::open(connect.clone().pragma("cache_size", "-16384")).await?;
+        let writer =
+            Writer::open(connect.clone().pragma("cache_size", "-16384"), Duration::from_millis(options.group_hold_ms))
+                .await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))

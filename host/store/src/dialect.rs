@@ -12,6 +12,9 @@
 //! | `{lock}`, `{lock a, b}` | lock the rows read until the transaction ends; SQLite has one writer anyway |
 //! | `{skip locked a}` | the same for rows of `a`, passing over those that somebody else has locked |
 //!
+//! Tables are joined to `{rows}` with `CROSS JOIN … WHERE`: SQLite takes that as the order to walk the list and look the rows up, never
+//! the other way round; to PostgreSQL it is a plain join.
+//!
 //! Times are RFC 3339 text in UTC on SQLite; as long as the year has four digits it sorts like the moments it names.
 
 use std::{fmt::Write, sync::OnceLock};
@@ -71,7 +74,8 @@ fn sqlite(name: &str, argument: &str) -> String {
                 };
                 write!(out, "{comma}{value} AS {column}").expect("a String takes everything");
             }
-            write!(out, " FROM json_each({list}))").expect("a String takes everything");
+            // LIMIT keeps SQLite from flattening the list into the outer query, where it might walk it once per row of a table.
+            write!(out, " FROM json_each({list}) LIMIT -1)").expect("a String takes everything");
             out
         }
         _ => panic!("no marker is called {name}"),

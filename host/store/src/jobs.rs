@@ -273,9 +273,9 @@ async fn lease(cx: &mut Cx, candidates: &[Candidate], worker: &str, lease_ms: i6
     let free = q!(
         cx,
         fetch_all as (Uuid),
-        "SELECT j.id FROM job j JOIN {rows $1: id uuid, turn int} AS c ON c.id = j.id
-         WHERE (j.state = 'queued' AND j.run_at <= {now})
-             OR (j.state = 'leased' AND j.lease_until <= {now} AND j.attempt < j.max_attempts)
+        "SELECT j.id FROM {rows $1: id uuid, turn int} AS c CROSS JOIN job j
+         WHERE j.id = c.id AND ((j.state = 'queued' AND j.run_at <= {now})
+             OR (j.state = 'leased' AND j.lease_until <= {now} AND j.attempt < j.max_attempts))
          ORDER BY c.turn LIMIT $2 {skip locked j}",
         json_list(&turns)?,
         limit
@@ -324,4 +324,53 @@ async fn give_up(cx: &mut Cx, ids: &[Uuid]) -> Result<()> {
         json_list(&dead)?
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tributary_core::{RunId, citation::ConnectorRef};
+
+    use super::*;
+    use crate::{NewWorkspace, testing};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn eight_workers_claim_two_thousand_jobs_without_a_duplicate() {
+        for test in testing::databases().await {
+            let system = test.db.system();
+            let now = chrono::Utc::now();
+            let connector =
+                ConnectorRef { id: "builtin:push".to_owned(), version: "0".to_owned(), digest: "d".to_owned() };
+            let new = NewWorkspace { name: "w".to_owned(), slug: "w".to_owned(), push_connector: connector, now };
+            let workspace = system.create_workspace(new).await.unwrap().id;
+            let mut cx = system.db.write().await.unwrap();
+            for _ in 0..2000 {
+                insert(&mut cx, workspace.0, JobId::new(), &Work::Sync { run_id: RunId::new() }, now).await.unwrap();
+            }
+            cx.commit().await.unwrap();
+
+            let began = std::time::Instant::now();
+            let workers = (0..8).map(|worker| {
+                let system = system.clone();
+                tokio::spawn(async move {
+                    let mut mine = Vec::new();
+                    loop {
+                        let leases = system.claim(&["sync"], &format!("worker {worker}"), 3_600_000, 25).await.unwrap();
+                        mine.extend(leases.iter().map(|lease| lease.job_id));
+                        // A worker that comes away empty looks again while there is work.
+                        if leases.is_empty() && !system.job_counts().await.unwrap().contains_key("queued") {
+                            return mine;
+                        }
+                    }
+                })
+            });
+            let claimed: Vec<_> =
+                futures::future::join_all(workers).await.into_iter().flat_map(Result::unwrap).collect();
+            eprintln!("{}: 2,000 jobs claimed by 8 workers in {:?}", test.name, began.elapsed());
+            assert_eq!(claimed.len(), 2000, "{}", test.name);
+            assert_eq!(claimed.iter().map(|id| id.0).collect::<BTreeSet<_>>().len(), 2000, "{}", test.name);
+        }
+    }
 }

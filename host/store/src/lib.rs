@@ -7,6 +7,9 @@
 //! transaction changes for readers carries the workspace's next `change_seq`, numbered in commit order.
 
 mod chat;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod commit_tests;
 mod connectors;
 mod db;
 mod dialect;

@@ -103,11 +103,12 @@ impl TenantDb {
                  v.run_id, r.connector_id, r.connector_version, r.connector_digest, c.section, c.locator, c.start_char, c.body,
                  v.created_at AS ingested_at, d.updated_at
              FROM {rows $2: place int, id uuid, version int, chunk_no int} AS h
-             JOIN document d ON d.workspace_id = $1 AND d.id = h.id AND d.version = h.version AND d.gone IS NULL
-             JOIN document_version v ON v.workspace_id = $1 AND v.document_id = d.id AND v.version = d.version
-             JOIN chunk c ON c.workspace_id = $1 AND c.document_id = d.id AND c.version = d.version AND c.chunk_no = h.chunk_no
-             JOIN source s ON s.workspace_id = $1 AND s.id = d.source_id AND s.deleted_at IS NULL
-             JOIN run r ON r.workspace_id = $1 AND r.id = v.run_id
+             CROSS JOIN document d CROSS JOIN document_version v CROSS JOIN chunk c CROSS JOIN source s CROSS JOIN run r
+             WHERE d.workspace_id = $1 AND d.id = h.id AND d.version = h.version AND d.gone IS NULL
+                 AND v.workspace_id = $1 AND v.document_id = d.id AND v.version = d.version
+                 AND c.workspace_id = $1 AND c.document_id = d.id AND c.version = d.version AND c.chunk_no = h.chunk_no
+                 AND s.workspace_id = $1 AND s.id = d.source_id AND s.deleted_at IS NULL
+                 AND r.workspace_id = $1 AND r.id = v.run_id
              ORDER BY h.place",
             self.key(),
             json_list(&asked.collect::<Vec<_>>())?

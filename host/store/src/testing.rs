@@ -28,7 +28,7 @@ pub struct TestDb {
 /// What keeps a test's database alive.
 enum Guard {
     Sqlite { _directory: TempDir },
-    Postgres { admin: PgConnectOptions, database: String },
+    Postgres { admin: Box<PgConnectOptions>, database: String },
 }
 
 /// One migrated database per engine that can be tested here.
@@ -67,7 +67,7 @@ pub async fn postgres(options: Options) -> Option<TestDb> {
     let _ = connection.close().await;
     let url = admin.clone().database(&database).to_url_lossy().to_string();
     let db = Db::open(&url, options).await.expect("a copied PostgreSQL database opens");
-    Some(TestDb { name: "postgres", db, url, _guard: Guard::Postgres { admin, database } })
+    Some(TestDb { name: "postgres", db, url, _guard: Guard::Postgres { admin: Box::new(admin), database } })
 }
 
 /// A migrated database to copy, made once per set of migrations whoever comes first; tests run in many processes.

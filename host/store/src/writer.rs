@@ -24,8 +24,6 @@ use tokio::{
 
 use crate::error::{Error, Result};
 
-/// A batch older than this is committed before another transaction joins it.
-const HOLD: Duration = Duration::from_millis(5);
 /// Most transactions in a batch.
 const BATCH: usize = 256;
 
@@ -38,6 +36,8 @@ pub(crate) struct Writer {
 
 struct State {
     options: SqliteConnectOptions,
+    /// A batch older than this is committed before another transaction joins it.
+    hold: Duration,
     /// `None` after it broke, until the next lease, and after `close`.
     connection: Option<SqliteConnection>,
     closed: bool,
@@ -69,21 +69,28 @@ impl From<Broken> for Error {
     }
 }
 
-impl From<sqlx::Error> for Broken {
-    fn from(error: sqlx::Error) -> Self {
-        match Error::from(error) {
-            Error::Full(message) => Self { full: true, message },
+impl Broken {
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::Full(message) => Self { full: true, message: message.clone() },
             other => Self { full: false, message: other.to_string() },
         }
     }
 }
 
+impl From<sqlx::Error> for Broken {
+    fn from(error: sqlx::Error) -> Self {
+        Self::of(&Error::from(error))
+    }
+}
+
 impl Writer {
-    pub(crate) async fn open(options: SqliteConnectOptions) -> Result<Self> {
+    pub(crate) async fn open(options: SqliteConnectOptions, hold: Duration) -> Result<Self> {
         let connection = Some(options.connect().await?);
         let commits = Arc::new(AtomicU64::new(0));
         let state = State {
             options,
+            hold,
             connection,
             closed: false,
             open: None,
@@ -149,26 +156,35 @@ impl State {
         if self.closed {
             return Err(Error::Closed);
         }
-        if self.connection.is_none() {
-            self.connection = Some(self.options.connect().await?);
-        }
-        self.settle().await;
-        if self.open.is_some_and(|since| since.elapsed() >= HOLD) || self.waiting.len() >= BATCH {
+        if self.open.is_some_and(|since| since.elapsed() >= self.hold) || self.waiting.len() >= BATCH {
             self.commit().await;
+        } else if matches!(self.left, Left::Release) {
+            // The common way from one transaction of a batch to the next: one call instead of two.
+            self.left = Left::Nothing;
+            match self.run("RELEASE lease; SAVEPOINT lease").await {
+                Ok(()) => return Ok(()),
+                Err(error) => self.abandon(error.into()).await,
+            }
+        } else {
+            self.settle().await;
         }
         if self.connection.is_none() {
             self.connection = Some(self.options.connect().await?);
         }
-        if self.open.is_none() {
-            self.run("BEGIN IMMEDIATE").await?;
-            self.open = Some(Instant::now());
-        }
-        match self.run("SAVEPOINT lease").await {
-            Ok(()) => Ok(()),
+        let began = if self.open.is_some() {
+            self.run("SAVEPOINT lease").await
+        } else {
+            self.run("BEGIN IMMEDIATE; SAVEPOINT lease").await
+        };
+        match began {
+            Ok(()) => {
+                self.open.get_or_insert_with(Instant::now);
+                Ok(())
+            }
             Err(error) => {
-                let broken = Broken::from(error);
-                self.abandon(broken.clone()).await;
-                Err(broken.into())
+                let error = Error::from(error);
+                self.abandon(Broken::of(&error)).await;
+                Err(error)
             }
         }
     }

@@ -1,7 +1,5 @@
 //! Jobs: claimed once, fenced, handed back, given up.
 
-use std::collections::BTreeSet;
-
 use tributary_core::run::{RunKind, RunStatus};
 use tributary_store::{Error, Heartbeat, NewRun};
 
@@ -130,56 +128,5 @@ async fn a_busy_workspace_does_not_hold_up_a_quiet_one() {
         tenant.create_run(NewRun { source_id, ..world.new_run() }).await.unwrap();
         let first_two = world.system.claim(&["sync"], "w", HOUR_MS, 2).await.unwrap();
         assert!(first_two.iter().any(|lease| lease.workspace_id == quiet), "{}: {first_two:?}", world.name());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn eight_workers_claim_two_thousand_jobs_without_a_duplicate() {
-    for world in worlds().await {
-        world.seed_jobs(2000).await;
-        let began = std::time::Instant::now();
-        let workers = (0..8).map(|worker| {
-            let system = world.system.clone();
-            tokio::spawn(async move {
-                let mut mine = Vec::new();
-                loop {
-                    let leases = system.claim(&["sync"], &format!("worker {worker}"), HOUR_MS, 25).await.unwrap();
-                    if leases.is_empty() {
-                        return mine;
-                    }
-                    mine.extend(leases.into_iter().map(|lease| lease.job_id));
-                }
-            })
-        });
-        let claimed: Vec<_> = futures::future::join_all(workers).await.into_iter().flat_map(Result::unwrap).collect();
-        eprintln!("{}: 2,000 jobs claimed by 8 workers in {:?}", world.name(), began.elapsed());
-        // Workers that met at the same jobs may have left some behind: they are still there, not lost.
-        let mut all: Vec<_> = claimed;
-        loop {
-            let rest = world.system.claim(&["sync"], "last", HOUR_MS, 100).await.unwrap();
-            if rest.is_empty() {
-                break;
-            }
-            all.extend(rest.into_iter().map(|lease| lease.job_id));
-        }
-        assert_eq!(all.len(), 2000, "{}", world.name());
-        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 2000, "{}", world.name());
-    }
-}
-
-impl World {
-    /// Queued syncs of as many sources.
-    async fn seed_jobs(&self, jobs: usize) {
-        let numbers: Vec<_> = (0..jobs).collect();
-        for numbers in numbers.chunks(50) {
-            let made = numbers.iter().map(|number| {
-                let (tenant, new, run) = (self.tenant.clone(), new_source(&format!("source {number}")), self.new_run());
-                tokio::spawn(async move {
-                    let source_id = tenant.create_source(new).await.unwrap().id;
-                    tenant.create_run(NewRun { source_id, ..run }).await.unwrap();
-                })
-            });
-            futures::future::join_all(made).await.into_iter().for_each(Result::unwrap);
-        }
     }
 }

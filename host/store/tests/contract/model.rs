@@ -117,7 +117,7 @@ async fn play(world: &World, syncs: Vec<Sync>) {
 fn random_syncs_end_in_the_same_documents_as_a_model() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let worlds = runtime.block_on(worlds());
-    let cases = Config { cases: 24, failure_persistence: None, ..Config::default() };
+    let cases = Config { cases: 12, failure_persistence: None, ..Config::default() };
     for (number, world) in worlds.into_iter().enumerate() {
         let case = std::cell::Cell::new(0);
         TestRunner::new(cases.clone())

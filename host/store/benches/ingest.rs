@@ -1,0 +1,166 @@
+//! Documents per second through `commit_page`, and what follows them: the feed, an unchanged sync, a prune.
+//!
+//! `cargo bench -p tributary-store`; PostgreSQL when `TRIBUTARY_TEST_POSTGRES` is set. Arguments: documents (10,000), bytes each (2,048).
+#![allow(clippy::unwrap_used)]
+
+use std::time::{Duration, Instant};
+
+use tributary_core::{
+    citation::ConnectorRef,
+    document::{ChunkDraft, DocumentDraft, DraftContent, Provenance},
+    hash::Sha256Hash,
+    query::Hit,
+    run::{RunKind, RunStatus, Trigger},
+};
+use tributary_store::{
+    FeedCursor, FeedLimits, FinishRun, NewRun, NewSource, NewWorkspace, PageCommit, Prune, TenantDb, testing::databases,
+};
+
+const PAGE: usize = 256;
+
+fn draft(number: usize, bytes: usize) -> DocumentDraft {
+    let sentence = format!("Article {number} ships in {} days to \"Köln\" and elsewhere.\n", number % 30);
+    let text = sentence.repeat(bytes / sentence.len() + 1);
+    let half = text.len() / 2 / sentence.len() * sentence.len();
+    let chunk = |text: &str, start: usize| ChunkDraft {
+        section: vec!["Shipping".to_owned()],
+        locator: None,
+        start: start as i64,
+        text: text.to_owned(),
+    };
+    DocumentDraft {
+        external_id: format!("docs/articles/{number}.md"),
+        fingerprint: Some(format!("{number}:1750000000:{bytes}")),
+        container: None,
+        content: Some(DraftContent {
+            title: format!("Article {number}"),
+            kind: "page".to_owned(),
+            language: None,
+            url: None,
+            fields: Default::default(),
+            provenance: Provenance { path: vec!["docs".to_owned(), "articles".to_owned()], ..Provenance::default() },
+            content_hash: Sha256Hash::of(&text),
+            chunks: vec![chunk(&text[..half], 0), chunk(&text[half..], half)],
+        }),
+    }
+}
+
+async fn sync(
+    tenant: &TenantDb,
+    connector: &ConnectorRef,
+    source_id: tributary_core::SourceId,
+    drafts: &[DocumentDraft],
+) -> Duration {
+    let now = chrono::Utc::now();
+    let new = NewRun {
+        source_id,
+        kind: RunKind::Push,
+        trigger: Trigger::Api,
+        accept_deletions: true,
+        connector: Some(connector.clone()),
+        now,
+    };
+    let run_id = tenant.create_run(new).await.unwrap();
+    let began = Instant::now();
+    for (page_no, drafts) in drafts.chunks(PAGE).enumerate() {
+        let page = PageCommit {
+            run_id,
+            source_id,
+            page_no: page_no as i64,
+            drafts: drafts.to_vec(),
+            containers: vec![],
+            deletes: vec![],
+            failed: vec![],
+            state: Default::default(),
+            cursor: None,
+            progress: None,
+            bytes: 0,
+            requests: 1,
+            basis: "bench".to_owned(),
+            now,
+        };
+        tenant.commit_page(None, page).await.unwrap();
+    }
+    let finish =
+        FinishRun { prune: Some(Prune::default()), ..FinishRun::with(run_id, RunStatus::Succeeded, None, None, now) };
+    tenant.finish_run(None, finish).await.unwrap();
+    began.elapsed()
+}
+
+#[tokio::main]
+async fn main() {
+    let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
+    let documents = numbers.next().unwrap_or(10_000);
+    let bytes = numbers.next().unwrap_or(2_048);
+    let rate = |took: Duration| documents as f64 / took.as_secs_f64();
+    for test in databases().await {
+        let system = test.db.system();
+        let connector = ConnectorRef { id: "builtin:push".to_owned(), version: "0".to_owned(), digest: "d".to_owned() };
+        let now = chrono::Utc::now();
+        let new =
+            NewWorkspace { name: "bench".to_owned(), slug: "bench".to_owned(), push_connector: connector.clone(), now };
+        let tenant = system.tenant(system.create_workspace(new).await.unwrap().id);
+        let new = NewSource {
+            name: "docs".to_owned(),
+            connector: ConnectorRef { id: "file".to_owned(), ..connector.clone() },
+            config: serde_json::json!({}),
+            schedule: None,
+            next_run_at: None,
+            now,
+        };
+        let source = tenant.create_source(new).await.unwrap().id;
+        let drafts: Vec<_> = (0..documents).map(|number| draft(number, bytes)).collect();
+
+        let first = sync(&tenant, &connector, source, &drafts).await;
+        println!("{:8} first sync      {:8.0} documents/s ({first:?})", test.name, rate(first));
+        let again = sync(&tenant, &connector, source, &drafts).await;
+        println!("{:8} unchanged sync  {:8.0} documents/s ({again:?})", test.name, rate(again));
+
+        let began = Instant::now();
+        let (mut cursor, mut read) = (FeedCursor::default(), Vec::new());
+        loop {
+            let changes = tenant.changes_after(cursor, FeedLimits::default()).await.unwrap();
+            read.extend(changes.documents.into_iter().map(|it| it.id));
+            cursor = changes.up_to;
+            if !changes.more {
+                break;
+            }
+        }
+        println!("{:8} feed            {:8.0} documents/s", test.name, rate(began.elapsed()));
+
+        let mut took: Vec<_> = Vec::new();
+        for turn in 0..200 {
+            let hits: Vec<_> = (0..30)
+                .map(|place| Hit {
+                    document_id: read[(turn * 37 + place * 101) % read.len()],
+                    version: 1,
+                    chunk: 1,
+                    score: 1.0,
+                })
+                .collect();
+            let began = Instant::now();
+            assert_eq!(tenant.passages(&hits).await.unwrap().len(), 30);
+            took.push(began.elapsed());
+        }
+        took.sort();
+        println!("{:8} 30 passages     p50 {:?}, p99 {:?}", test.name, took[100], took[198]);
+
+        let began = Instant::now();
+        let writes = (0..2000).map(|number| {
+            let (tenant, owner) = (tenant.clone(), format!("user:{number}"));
+            let question = tributary_store::NewQuestion { thread_id: None, owner, content: "?".to_owned(), now };
+            async move { tenant.save_question(question).await.unwrap() }
+        });
+        futures::StreamExt::collect::<Vec<_>>(futures::StreamExt::buffer_unordered(futures::stream::iter(writes), 64))
+            .await;
+        let commits = test.db.group_commits();
+        println!(
+            "{:8} small writes    {:8.0}/s from 64 clients ({commits} commits in all)",
+            test.name,
+            2000.0 / began.elapsed().as_secs_f64()
+        );
+
+        let gone = sync(&tenant, &connector, source, &drafts[..1]).await;
+        println!("{:8} prune           {:8.0} documents/s", test.name, rate(gone));
+    }
+}
