@@ -2,6 +2,41 @@
 //!
 //! A connector is a type that implements [`Connector`], exported with [`export_connector!`] and compiled for
 //! `wasm32-wasip2`. Natively the same code is an ordinary library, which a test drives with `testing::FolderHost`.
+//!
+//! `examples/notes.rs` is a whole connector with its test; this is the core of it:
+//!
+//! ```
+//! use tributary_plugin_sdk::*;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Config {
+//!     root: String,
+//! }
+//!
+//! struct Notes;
+//!
+//! impl Connector for Notes {
+//!     type Config = Config;
+//! #   fn describe() -> Descriptor { unimplemented!() }
+//! #   fn check(_: &dyn Host, _: Config) -> Result<Vec<CheckItem>, Failure> { Ok(vec![]) }
+//!
+//!     fn pull(host: &dyn Host, config: Config, request: &PullRequest) -> Result<Page, Failure> {
+//!         let after: Option<String> = request.cursor()?;
+//!         let listing = host.list(&config.root, "", after.as_deref(), request.max_items)?;
+//!         let mut changes = Vec::new();
+//!         for entry in &listing.entries {
+//!             let blob = host.open(&config.root, &entry.name, 1 << 20)?;
+//!             changes.push(Document::new(&entry.name, "note", Content::blob(blob, "text/markdown")).into());
+//!         }
+//!         match listing.entries.last() {
+//!             Some(last) if !listing.last => Page::more(changes, &last.name),
+//!             _ => Ok(Page::complete_exhaustive(changes)),
+//!         }
+//!     }
+//! }
+//!
+//! export_connector!(Notes);
+//! ```
 
 pub mod bindings;
 mod contract;
@@ -10,6 +45,8 @@ mod contract;
 pub mod guest;
 mod host;
 mod plugin;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 
 pub use contract::*;
 pub use host::{BlobReader, ExtractorHost, Host, read_whole};

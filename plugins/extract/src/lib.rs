@@ -3,6 +3,8 @@
 //! Bytes in, a title and sections of plain text out. Every format lives in its own module and ends in bounded time and
 //! memory whatever the bytes are; nothing here recurses over the input.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod decode;
 mod flow;
 mod format;

@@ -20,7 +20,7 @@ pub(crate) fn extract(source: &str) -> Result<Extracted, Failure> {
             break;
         }
     }
-    let title = writer.title.or_else(|| writer.outline.first_h1().map(str::to_owned));
+    let title = writer.title.or_else(|| writer.outline.leading_h1().map(str::to_owned));
     writer.outline.finish(title, writer.language)
 }
 

@@ -17,8 +17,8 @@ pub(crate) struct Outline {
     text: String,
     /// Bytes of text in `sections`.
     committed_bytes: usize,
-    /// The first heading of level 1.
-    first_h1: Option<String>,
+    /// The first heading, and whether it is of level 1.
+    first: Option<(bool, String)>,
     /// Whether the innermost heading already has text or headings below it.
     used: bool,
 }
@@ -45,17 +45,22 @@ impl Outline {
         while self.headings.last().is_some_and(|(open, _)| *open >= level) {
             self.headings.pop();
         }
-        if level == 1 && self.first_h1.is_none() {
-            self.first_h1 = Some(text.clone());
+        if self.first.is_none() {
+            self.first = Some((level == 1, text.clone()));
         }
         self.headings.push((level, text));
         self.at = at;
         self.used = false;
     }
 
-    /// The first heading of level 1.
-    pub(crate) fn first_h1(&self) -> Option<&str> {
-        self.first_h1.as_deref()
+    /// The first heading, of whatever level.
+    pub(crate) fn first_heading(&self) -> Option<&str> {
+        self.first.as_ref().map(|(_, text)| text.as_str())
+    }
+
+    /// The first heading when it is of level 1.
+    pub(crate) fn leading_h1(&self) -> Option<&str> {
+        self.first.as_ref().filter(|(top, _)| *top).map(|(_, text)| text.as_str())
     }
 
     /// All of it. A first heading that only repeats the title is left out of the paths.

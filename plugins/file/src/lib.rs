@@ -3,6 +3,8 @@
 //! It walks a root that the operator granted, asks the ledger what is new, and hands new files to the host as blobs for the
 //! extractor. Rows of CSV and JSON files become documents of their own, read here, a slice of the file per page.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod check;
 mod config;
 mod cursor;

@@ -19,6 +19,8 @@ const LOOK: u64 = 20_000;
 const BATCH: usize = 1_000;
 /// The contract's limit.
 pub(crate) const MAX_EXTERNAL_ID_BYTES: usize = 1_024;
+/// The host's codes for a page that holds too much.
+const PAGE_FULL: [&str; 2] = ["page_full", "too_many_blobs"];
 /// A file of rows that changes this often while it is read is left for the next run.
 const MAX_RESTARTS: u8 = 3;
 
@@ -173,6 +175,8 @@ impl Puller<'_> {
         let blob = match self.host.open(&self.config.root, path, self.config.max_file.0) {
             Ok(blob) => blob,
             Err(failure) if is_run_level(&failure) => return Err(failure),
+            // What the host keeps for a page is used up: the next page has its own.
+            Err(failure) if PAGE_FULL.contains(&&*failure.code) && !self.changes.is_empty() => return Ok(Room::Full),
             // Gone since its folder was listed: absence tells.
             Err(failure) if failure.fault == Fault::NotFound => return Ok(self.done_with(path)),
             Err(failure) => {
@@ -321,7 +325,7 @@ impl Puller<'_> {
 
 /// Failures of one file that stop the run: the host wants to stop, or the root is not ours.
 fn is_run_level(failure: &Failure) -> bool {
-    failure.fault == Fault::Cancelled || failure.code == "root_not_granted"
+    failure.fault == Fault::Cancelled || failure.code.starts_with("root_")
 }
 
 /// An ambiguous name cannot be reported under the id that the other file has.

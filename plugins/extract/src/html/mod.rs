@@ -56,21 +56,21 @@ fn read(source: &str, mut page: Page) -> Page {
 
 fn finish(mut page: Page) -> Result<Extracted, Failure> {
     page.end();
-    let title = title(page.title.as_deref(), page.outline.first_h1());
+    let title = title(page.title.as_deref(), page.outline.first_heading());
     let language = page.language.take();
     page.outline.finish(title, language)
 }
 
 /// A page's title usually carries the name of the site; a first heading that starts or ends it says the rest better.
-fn title(title: Option<&str>, h1: Option<&str>) -> Option<String> {
+fn title(title: Option<&str>, heading: Option<&str>) -> Option<String> {
     let title = title.map(heading_text).filter(|title| !title.is_empty());
-    match (title, h1) {
-        (Some(title), Some(h1)) => {
-            let (lower, h1_lower) = (title.to_lowercase(), h1.to_lowercase());
-            let around = lower.starts_with(&h1_lower) || lower.ends_with(&h1_lower);
-            Some(if around { h1.to_owned() } else { title })
+    match (title, heading) {
+        (Some(title), Some(heading)) => {
+            let (lower, heading_lower) = (title.to_lowercase(), heading.to_lowercase());
+            let around = lower.starts_with(&heading_lower) || lower.ends_with(&heading_lower);
+            Some(if around { heading.to_owned() } else { title })
         }
-        (title, h1) => title.or_else(|| h1.map(str::to_owned)),
+        (title, heading) => title.or_else(|| heading.map(str::to_owned)),
     }
 }
 

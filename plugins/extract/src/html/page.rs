@@ -107,7 +107,7 @@ impl Page {
     }
 
     pub(super) fn is_blank(&self) -> bool {
-        self.outline.text_bytes() == 0 && self.outline.first_h1().is_none() && self.heading.is_none()
+        self.outline.text_bytes() == 0 && self.outline.first_heading().is_none() && self.heading.is_none()
     }
 
     pub(super) fn end(&mut self) {
@@ -147,11 +147,12 @@ impl Page {
     pub(super) fn start_tag(&mut self, tag: &StartTag) {
         let name = tag.name.as_slice();
         if let Some(skipped) = &mut self.skipped {
-            if name == skipped.name {
-                skipped.depth += 1;
+            if skipped.inside > 0 || !ends_before(&skipped.name, name) {
+                skipped.depth += u32::from(name == skipped.name);
+                skipped.inside += i32::from(is_holder(name));
+                return;
             }
-            skipped.inside += i32::from(is_holder(name));
-            return;
+            self.skipped = None;
         }
         match name {
             b"title" if self.title.is_none() => {
@@ -332,7 +333,7 @@ impl Page {
         }
         let id = String::from_utf8_lossy(&tag.id).into_owned();
         match &mut self.heading {
-            Some(heading) if heading.id.is_none() => heading.id = Some(id),
+            Some(heading) if heading.id.is_none() && tag.name != b"button" => heading.id = Some(id),
             Some(_) => {}
             None => self.fresh_id = Some(id),
         }
@@ -372,6 +373,8 @@ impl Page {
             | b"caption" | b"aside" | b"nav" | b"form" | b"dialog" | b"hgroup" | b"center" | b"li" => {
                 if self.preformatted == 0 {
                     self.soft_line();
+                } else {
+                    self.flow.line();
                 }
             }
             b"blockquote" | b"dl" | b"hr" => self.flow.blank(),
@@ -392,21 +395,26 @@ fn is_hidden(tag: &StartTag) -> bool {
 }
 
 /// Classes by which common site generators (rustdoc, mdBook, Sphinx, Bootstrap) mark what is not content.
+const NOISE: [&[u8]; 15] = [
+    b"anchor",
+    b"boring",
+    b"breadcrumb",
+    b"breadcrumbs",
+    b"headerlink",
+    b"hideme",
+    b"pagination",
+    b"rightside",
+    b"rule-link",
+    b"rustdoc-breadcrumbs",
+    b"sr-only",
+    b"src",
+    b"sub-heading",
+    b"tooltip",
+    b"visually-hidden",
+];
+
 fn has_noise_class(class: &[u8]) -> bool {
-    !class.is_empty()
-        && class.split(u8::is_ascii_whitespace).any(|class| {
-            matches!(
-                class,
-                b"hideme"
-                    | b"rightside"
-                    | b"src"
-                    | b"anchor"
-                    | b"boring"
-                    | b"headerlink"
-                    | b"sr-only"
-                    | b"visually-hidden"
-            )
-        })
+    !class.is_empty() && class.split(u8::is_ascii_whitespace).any(|class| NOISE.contains(&class))
 }
 
 fn is_void(name: &[u8]) -> bool {
@@ -431,6 +439,22 @@ fn is_void(name: &[u8]) -> bool {
 /// Elements whose end ends the open items inside.
 fn is_holder(name: &[u8]) -> bool {
     matches!(name, b"ul" | b"ol" | b"dl" | b"table" | b"select" | b"menu" | b"body")
+}
+
+/// Whether a start tag ends an open element whose own end tag was left out.
+fn ends_before(open: &[u8], start: &[u8]) -> bool {
+    match open {
+        b"p" => matches!(
+            start,
+            b"p" | b"div" | b"ul" | b"ol" | b"dl" | b"table" | b"pre" | b"section" | b"h1" | b"h2" | b"h3"
+        ),
+        b"li" => start == b"li",
+        b"dt" | b"dd" => matches!(start, b"dt" | b"dd"),
+        b"td" | b"th" => matches!(start, b"td" | b"th" | b"tr"),
+        b"tr" => start == b"tr",
+        b"option" => start == b"option",
+        _ => false,
+    }
 }
 
 fn has_optional_end(name: &[u8]) -> bool {

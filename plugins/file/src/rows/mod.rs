@@ -29,6 +29,8 @@ use record::Record;
 const MAX_ROW_BYTES: usize = 1 << 20;
 /// Bad rows reported one by one; the rest are counted.
 const MAX_FAILED_ROWS: u64 = 100;
+/// Rows that repeat an id, of which the cursor keeps the numbers.
+const MAX_REPEATED: usize = 1_000;
 /// Rows in a file whose ids are checked for repetition.
 const MAX_ROWS: usize = 4_000_000;
 
@@ -167,20 +169,20 @@ impl<'a> Rows<'a> {
             let before = source.position();
             let row = match source.next() {
                 Err(Stop::File(_)) if self.changes.len() >= room_items => {
-                    return Ok(self.pause(before, None, &mut *source));
+                    return self.pause(before, None, &mut *source);
                 }
                 other => other?,
             };
             let Some(row) = row else {
                 let closing = self.closing();
                 if closing.is_some() && self.changes.len() >= room_items {
-                    return Ok(self.pause(before, None, &mut *source));
+                    return self.pause(before, None, &mut *source);
                 }
                 self.changes.extend(closing);
                 return Ok(Outcome::Finished);
             };
             if self.changes.len() >= room_items {
-                return Ok(self.pause(before, Some(row), &mut *source));
+                return self.pause(before, Some(row), &mut *source);
             }
             let number = row.number;
             match self.document(&row) {
@@ -188,7 +190,7 @@ impl<'a> Rows<'a> {
                     let bytes = size_bytes(&document);
                     let first = page_is_empty && self.changes.is_empty();
                     if self.bytes + bytes > room_bytes && !first {
-                        return Ok(self.pause(before, Some(row), &mut *source));
+                        return self.pause(before, Some(row), &mut *source);
                     }
                     if self.is_repeated(number, &document.external_id)? {
                         let id = document.external_id.strip_prefix(&self.container).unwrap_or_default();
@@ -280,31 +282,36 @@ impl<'a> Rows<'a> {
     }
 
     /// Leaves the file at `position`. `row` was read already and comes again.
-    fn pause(&mut self, position: Position, row: Option<Row>, source: &mut dyn Source) -> Outcome {
+    fn pause(&mut self, position: Position, row: Option<Row>, source: &mut dyn Source) -> Result<Outcome, Stop> {
         if self.seen.is_some() {
-            self.find_repeated(row, source);
+            self.find_repeated(row, source)?;
         }
         let mut reading = self.reading.clone();
         reading.position = position;
-        Outcome::Paused(reading)
+        Ok(Outcome::Paused(reading))
     }
 
     /// Reads the rest of the file for its ids alone, since later pages do not know those of this one.
-    fn find_repeated(&mut self, row: Option<Row>, source: &mut dyn Source) {
-        let Some(mut seen) = self.seen.take() else { return };
+    fn find_repeated(&mut self, row: Option<Row>, source: &mut dyn Source) -> Result<(), Stop> {
         let mut next = row;
         while let Some(row) = next {
             if let Ok(Record { id: Some(id), .. }) = &row.record
-                && !seen.insert(hash_of(&self.id(id)))
+                && self.is_repeated(row.number, &self.id(id))?
             {
                 self.reading.repeated.push(row.number);
             }
-            if seen.len() >= MAX_ROWS || self.reading.repeated.len() >= MAX_ROWS / 100 {
-                return;
+            if self.reading.repeated.len() > MAX_REPEATED {
+                let what = format!("More than {MAX_REPEATED} rows repeat an id; choose ids that tell rows apart.");
+                return Err(Stop::File(Failure::source_contract("ids_repeat", what)));
             }
-            // What stops reading here is reported when reading gets there.
-            next = source.next().ok().flatten();
+            next = match source.next() {
+                Ok(row) => row,
+                // Reported when reading gets there.
+                Err(Stop::File(_)) => None,
+                Err(stop) => return Err(stop),
+            };
         }
+        Ok(())
     }
 
     /// Sends rows that the ledger knows as they are without their content.

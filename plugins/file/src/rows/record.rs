@@ -9,6 +9,8 @@ use tributary_plugin_sdk::Value;
 const MAX_FIELD_BYTES: usize = 2_048;
 /// More fields are in the text only.
 const MAX_FIELDS: usize = 200;
+/// Fields with longer names are in the text only.
+const MAX_FIELD_NAME_BYTES: usize = 128;
 /// A title is cut here, at a character.
 const MAX_TITLE_BYTES: usize = 300;
 
@@ -151,6 +153,7 @@ impl Record {
                 url = text.filter(|text| text.starts_with("https://") || text.starts_with("http://"));
             }
             if fields.len() < MAX_FIELDS
+                && name.len() <= MAX_FIELD_NAME_BYTES
                 && let Some(value) = field(&plain, cell, currency.as_deref())
             {
                 fields.push((name.to_string(), value));
