@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the benchmarks in `host/benches`, optimised, with components and services at hand.
+//! `cargo xtask bench`: the benchmarks of the server, the sandbox and the store, optimised, with components and services at hand.
 
 use anyhow::Result;
 
@@ -9,15 +9,22 @@ use crate::{
     services::Services,
 };
 
+/// Whose `benches` are run.
+const PACKAGES: [&str; 3] = ["tributary", "tributary-sandbox", "tributary-store"];
+
 pub(crate) fn bench(name: Option<String>, args: Vec<String>) -> Result<()> {
     Services::ensure_installed()?;
     components::build(&[components::PRODUCT, components::MISBEHAVING].concat())?;
     step("building the server and the benchmarks with optimisations (the first time takes minutes)");
-    run(&mut project::cargo(["build", "--release", "--package", "tributary"]))?;
-    run(&mut project::cargo(["bench", "--no-run", "--package", "tributary", "--benches"]))?;
+    let name = name.as_deref().unwrap_or("*");
+    let bench = || {
+        let mut bench = project::cargo(["bench", "--bench", name]);
+        for package in PACKAGES {
+            bench.args(["--package", package]);
+        }
+        bench
+    };
+    run(bench().arg("--no-run"))?;
     let services = Services::start()?;
-    let mut bench = project::cargo(["bench", "--quiet", "--package", "tributary", "--bench"]);
-    bench.arg(name.as_deref().unwrap_or("*")).arg("--").args(args);
-    bench.envs(services.test_env()).env("TRIBUTARY_BIN", project::server(true));
-    run(&mut bench)
+    run(bench().args(["--quiet", "--"]).args(args).envs(services.test_env()))
 }
