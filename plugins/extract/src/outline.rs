@@ -63,7 +63,7 @@ impl Outline {
         self.first.as_ref().filter(|(top, _)| *top).map(|(_, text)| text.as_str())
     }
 
-    /// All of it. A first heading that only repeats the title is left out of the paths.
+    /// All of it, every section under its whole path of headings.
     ///
     /// # Errors
     /// `too-large` past the limits.
@@ -82,13 +82,6 @@ impl Outline {
             ));
         }
         let title = title.map(|title| heading_text(&title)).filter(|title| !title.is_empty());
-        if let Some(title) = &title {
-            for section in &mut self.sections {
-                if section.heading.first() == Some(title) {
-                    section.heading.remove(0);
-                }
-            }
-        }
         Ok(Extracted { title, language, sections: self.sections })
     }
 
@@ -156,9 +149,9 @@ mod tests {
             got,
             [
                 (String::new(), "intro"),
-                ("Shipping".into(), "  fast"),
-                ("Shipping/Europe".into(), "Europe"),
-                ("Returns".into(), "30 days")
+                ("Guide/Shipping".into(), "  fast"),
+                ("Guide/Shipping/Europe".into(), "Europe"),
+                ("Guide/Returns".into(), "30 days")
             ]
         );
     }

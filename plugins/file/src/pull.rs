@@ -1,5 +1,7 @@
 //! One page: walk on, ask the ledger once for all files come across, and hand over what is new.
 
+use std::collections::HashSet;
+
 use tributary_plugin_sdk::{
     Change, Content, Document, Failure, Fault, Host, Next, Page, Progress, Provenance, PullRequest,
 };
@@ -304,22 +306,27 @@ impl Puller<'_> {
         if self.changes.len() >= self.max_items || self.bytes >= self.max_bytes { Room::Full } else { Room::Left }
     }
 
-    fn finish(self, at_end: bool) -> Result<Page, Failure> {
+    fn finish(mut self, at_end: bool) -> Result<Page, Failure> {
+        // A row's id can spell another file's path; the first to name it has it.
+        let mut ids = HashSet::with_capacity(self.changes.len());
+        self.changes.retain(|change| ids.insert(id_of(change).to_owned()));
         let done = self.cursor.done;
         let page = if !at_end {
             Page::more(self.changes, &self.cursor)?
         } else {
-            let next = self.ending()?;
+            // Whether an empty folder means that everything was deleted is for the host's guard, and in the end for a person.
+            let next = if self.cursor.incomplete { Next::Complete } else { Next::CompleteExhaustive };
             Page { changes: self.changes, cursor: None, next, progress: None }
         };
         Ok(Page { progress: Some(Progress { done, total: None, phase: "reading".to_owned() }), ..page })
     }
+}
 
-    /// An empty root is more likely an unmounted one: it never means that everything was deleted.
-    fn ending(&self) -> Result<Next, Failure> {
-        let root = self.host.list(&self.config.root, "", None, 1).map_err(|failure| failure.at("/root"))?;
-        let empty = root.entries.is_empty() && root.last;
-        Ok(if empty || self.cursor.incomplete { Next::Complete } else { Next::CompleteExhaustive })
+fn id_of(change: &Change) -> &str {
+    match change {
+        Change::Upsert(document) => &document.external_id,
+        Change::Container(container) => &container.external_id,
+        Change::Delete((id, _)) | Change::Failed((id, _)) => id,
     }
 }
 

@@ -160,3 +160,49 @@ impl<'a> Walk<'a> {
 fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use tributary_plugin_sdk::testing::FolderHost;
+
+    use super::*;
+
+    #[test]
+    fn a_walk_in_any_number_of_parts_comes_to_the_same_files() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in
+            ["a/1.md", "a/2.md", "a/b/3.md", "a/b/c/4.md", "a-b/5.md", "a.md", "b/x.png", "c/d/e/f/6.md", "z.md"]
+        {
+            std::fs::create_dir_all(folder.path().join(path).parent().unwrap()).unwrap();
+            std::fs::write(folder.path().join(path), "").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("empty")).unwrap();
+        let host = FolderHost::new().with_root("r", folder.path());
+        let scope = Scope::new(&serde_json::from_str(r#"{"root":"r"}"#).unwrap()).unwrap();
+        for limit in 1..30 {
+            let (mut found, mut position, mut parts) = (Vec::new(), None::<String>, 0);
+            loop {
+                let mut walk = Walk::new(&host, "r", &scope, position.as_deref());
+                while let Some(step) = walk.next(limit).unwrap() {
+                    match step {
+                        Step::File { path, .. } => found.push(path),
+                        other => panic!("{other:?}"),
+                    }
+                }
+                parts += 1;
+                if walk.is_at_end() {
+                    break;
+                }
+                assert_eq!(walk.looked_at, limit);
+                position = walk.position;
+            }
+            let files = ["a-b/5.md", "a.md", "a/1.md", "a/2.md", "a/b/3.md", "a/b/c/4.md", "c/d/e/f/6.md", "z.md"];
+            let mut sorted = found.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, files, "{limit}");
+            // In the order of the names, folder by folder.
+            assert_eq!(found[..3], ["a/1.md", "a/2.md", "a/b/3.md"]);
+            assert!(parts >= 18 / limit);
+        }
+    }
+}

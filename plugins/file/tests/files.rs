@@ -178,22 +178,7 @@ fn a_file_larger_than_a_page_comes_alone() {
 }
 
 #[test]
-fn a_big_tree_with_few_matches_is_read_in_bounded_pages() {
-    let mut source = Source::new().with(json!({ "include": ["*.md"] }));
-    for folder in 0..30 {
-        for file in 0..1_000 {
-            source.write(&format!("{folder:02}/{file}.png"), "");
-        }
-    }
-    source.write("99/a.md", "a");
-    source.sync();
-    assert_eq!((source.ids(), source.synced.pages), (vec!["99/a.md"], 2));
-}
-
-#[test]
 fn a_wrong_setting_is_named() {
-    let mut source = Source::new();
-    source.write("a.md", "a");
     for (settings, pointer) in [
         (json!({ "include": ["a", "{"] }), "/include/1"),
         (json!({ "max_file": "big" }), "/max_file"),

@@ -52,7 +52,7 @@ fn file() -> impl Strategy<Value = (Vec<String>, Vec<u8>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn pages_of_any_size_give_what_one_page_gives(

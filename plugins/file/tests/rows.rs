@@ -117,7 +117,10 @@ fn a_row_that_breaks_keeps_its_document_and_a_row_that_goes_is_deleted() {
 #[test]
 fn a_file_that_is_no_table_says_why() {
     for (content, message) in [
-        (b"id,name\n1,\"open\n".repeat(200_000), "Row 2 is longer than 1 MiB; a quote in it is probably never closed."),
+        (
+            [b"id,name\n1,\"open\n".to_vec(), b"2,x\n".repeat(300_000)].concat(),
+            "Row 2 is longer than 1 MiB; a quote in it is probably never closed.",
+        ),
         (b"\xff\xfei\0d\0".to_vec(), "p.csv is not CSV in UTF-8 or Windows-1252; save it as CSV in UTF-8."),
         (b"name\nx\n".to_vec(), "p.csv has no column `sku`, which is to name its rows; its columns are `name`."),
     ] {
@@ -219,7 +222,7 @@ fn a_file_that_changes_between_two_pages_is_started_over() {
             csv
         })
     };
-    let mut source = Source::new().paged(10);
+    let source = Source::new().paged(10);
     source.write("p.csv", rows(0));
     let pull = |source: &Source, cursor: Option<String>| {
         let request = tributary_plugin_sdk::PullRequest {

@@ -56,22 +56,19 @@ fn read(source: &str, mut page: Page) -> Page {
 
 fn finish(mut page: Page) -> Result<Extracted, Failure> {
     page.end();
-    let title = title(page.title.as_deref(), page.outline.first_heading());
+    let (first, top) = (page.outline.first_heading(), page.outline.leading_h1());
+    let title = title(page.title.as_deref(), first).or_else(|| top.map(str::to_owned));
     let language = page.language.take();
     page.outline.finish(title, language)
 }
 
 /// A page's title usually carries the name of the site; a first heading that starts or ends it says the rest better.
 fn title(title: Option<&str>, heading: Option<&str>) -> Option<String> {
-    let title = title.map(heading_text).filter(|title| !title.is_empty());
-    match (title, heading) {
-        (Some(title), Some(heading)) => {
-            let (lower, heading_lower) = (title.to_lowercase(), heading.to_lowercase());
-            let around = lower.starts_with(&heading_lower) || lower.ends_with(&heading_lower);
-            Some(if around { heading.to_owned() } else { title })
-        }
-        (title, heading) => title.or_else(|| heading.map(str::to_owned)),
-    }
+    let title = title.map(heading_text).filter(|title| !title.is_empty())?;
+    let Some(heading) = heading else { return Some(title) };
+    let (lower, heading_lower) = (title.to_lowercase(), heading.to_lowercase());
+    let around = lower.starts_with(&heading_lower) || lower.ends_with(&heading_lower);
+    Some(if around { heading.to_owned() } else { title })
 }
 
 #[cfg(test)]

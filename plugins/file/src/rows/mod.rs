@@ -193,18 +193,20 @@ impl<'a> Rows<'a> {
                         return self.pause(before, Some(row), &mut *source);
                     }
                     if self.is_repeated(number, &document.external_id)? {
-                        let id = document.external_id.strip_prefix(&self.container).unwrap_or_default();
-                        let id = id.trim_start_matches('#');
-                        self.bad(number, BadRow {
-                            message: format!("Row {number} repeats the id \"{id}\" of an earlier row, so it was left out; ids must differ."),
-                            id: Some(format!("{}#row={number}", self.container)),
-                        });
+                        self.bad(number, self.repeats(number, &document.external_id));
                     } else {
                         self.bytes += bytes;
                         self.changes.push(document.into());
                     }
                 }
-                Err(bad) => self.bad(number, bad),
+                Err(mut bad) => {
+                    if let Some(id) = &bad.id
+                        && self.is_repeated(number, id)?
+                    {
+                        bad.id = Some(self.numbered(number));
+                    }
+                    self.bad(number, bad);
+                }
             }
             self.rows += 1;
         }
@@ -224,7 +226,7 @@ impl<'a> Rows<'a> {
             Ok(record) => record,
             Err(bad) => return Err(BadRow { message: bad.message.clone(), id: bad.id.as_ref().map(|id| self.id(id)) }),
         };
-        let id = self.id(&record.id.clone().unwrap_or_else(|| format!("row={}", row.number)));
+        let id = record.id.as_ref().map_or_else(|| self.numbered(row.number), |id| self.id(id));
         if id.len() > MAX_EXTERNAL_ID_BYTES {
             return Err(BadRow::new(format!("The id of row {} is too long; use a shorter id.", row.number)));
         }
@@ -249,6 +251,18 @@ impl<'a> Rows<'a> {
         format!("{}#{id}", self.container)
     }
 
+    /// The id of a row that has none of its own.
+    fn numbered(&self, number: u64) -> String {
+        self.id(&format!("row={number}"))
+    }
+
+    fn repeats(&self, number: u64, id: &str) -> BadRow {
+        let id = id.strip_prefix(&self.container).and_then(|id| id.strip_prefix('#')).unwrap_or(id);
+        let message =
+            format!("Row {number} repeats the id \"{id}\" of an earlier row, so it was left out; ids must differ.");
+        BadRow { message, id: Some(self.numbered(number)) }
+    }
+
     fn is_repeated(&mut self, number: u64, id: &str) -> Result<bool, Stop> {
         let Some(seen) = &mut self.seen else { return Ok(self.reading.repeated.binary_search(&number).is_ok()) };
         if seen.len() >= MAX_ROWS {
@@ -263,7 +277,7 @@ impl<'a> Rows<'a> {
         let listed = self.reading.failed <= MAX_FAILED_ROWS;
         self.reading.nameless |= bad.id.is_none() || !listed;
         if listed {
-            let id = bad.id.unwrap_or_else(|| self.id(&format!("row={number}")));
+            let id = bad.id.unwrap_or_else(|| self.numbered(number));
             self.changes.push(Change::failed(clip(&id), Failure::source_contract("row_invalid", bad.message)));
         }
     }
@@ -295,7 +309,11 @@ impl<'a> Rows<'a> {
     fn find_repeated(&mut self, row: Option<Row>, source: &mut dyn Source) -> Result<(), Stop> {
         let mut next = row;
         while let Some(row) = next {
-            if let Ok(Record { id: Some(id), .. }) = &row.record
+            let id = match &row.record {
+                Ok(record) => &record.id,
+                Err(bad) => &bad.id,
+            };
+            if let Some(id) = id
                 && self.is_repeated(row.number, &self.id(id))?
             {
                 self.reading.repeated.push(row.number);

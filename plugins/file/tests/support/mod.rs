@@ -1,5 +1,5 @@
 //! A folder of files with a host over it.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::{
     fs,
