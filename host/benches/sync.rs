@@ -30,16 +30,14 @@ fn main() {
 
 async fn run() {
     let mut report = Report::new("sync");
-    // Compiled once; every server below starts with the compiled components, as any but a first start does.
-    let components = tempfile::tempdir().unwrap();
     for count in [sized(1_000), sized(10_000)] {
         let tree = tempfile::tempdir().unwrap();
         corpus::write_tree(tree.path(), count);
-        let sqlite = Host::open(None, tree.path(), components.path()).await;
+        let sqlite = Host::open(None, tree.path()).await;
         measure(&mut report, "SQLite", &sqlite, count, true).await;
         sqlite.app.stop().await;
         if let Some(postgres) = testing::postgres(tributary_store::Options::default()).await {
-            let host = Host::open(Some(postgres.url.clone()), tree.path(), components.path()).await;
+            let host = Host::open(Some(postgres.url.clone()), tree.path()).await;
             measure(&mut report, "PostgreSQL", &host, count, false).await;
             host.app.stop().await;
         }
@@ -90,9 +88,8 @@ struct Took {
 }
 
 impl Host {
-    async fn open(database_url: Option<String>, tree: &Path, components: &Path) -> Self {
+    async fn open(database_url: Option<String>, tree: &Path) -> Self {
         let data = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(components, data.path().join("components")).unwrap();
         let settings = Settings {
             data_dir: Some(data.path().to_owned()),
             database_url,
@@ -102,6 +99,7 @@ impl Host {
         let app = App::open(settings.resolve().unwrap()).await.unwrap();
         let admin = app.bootstrap(Some("correct horse battery staple".into())).await.unwrap().unwrap();
         app.start().await.unwrap();
+        // Compiling the components is no part of a sync.
         app.plugins.load().await.unwrap();
         let principal = Principal::User { id: admin.user.id, instance_admin: true, workspaces: Vec::new() };
         let workspace = app.db.system().find_workspace_by_slug("default").await.unwrap().unwrap();
