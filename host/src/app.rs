@@ -74,7 +74,7 @@ impl App {
         }
         let db = open_database(&config).await?;
         let mut sandbox =
-            SandboxOptions { cache_dir: Some(config.data_dir.join("components")), ..SandboxOptions::default() };
+            SandboxOptions { cache_dir: Some(config.component_cache.clone()), ..SandboxOptions::default() };
         sandbox.pull.cpu_ms = config.connector_cpu.as_millis() as u64;
         let sandbox = Sandbox::new(sandbox)?;
         let indexes = Indexes::open(config.data_dir.join("index"), IndexOptions::default())?;

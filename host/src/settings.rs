@@ -29,6 +29,10 @@ pub struct Settings {
     #[arg(long, env = "TRIBUTARY_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
+    /// Directory for compiled components; servers on one machine may share it [default: components in the data directory]
+    #[arg(long, env = "TRIBUTARY_COMPONENT_CACHE", value_name = "DIR")]
+    pub component_cache: Option<PathBuf>,
+
     /// sqlite:///PATH or postgres://… [default: SQLite in the data directory]
     #[arg(long, env = "TRIBUTARY_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
@@ -97,6 +101,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where everything local lives.
     pub data_dir: PathBuf,
+    /// Where compiled components are kept.
+    pub component_cache: PathBuf,
     /// Database URL.
     pub database_url: String,
     /// Redis URL.
@@ -157,11 +163,14 @@ impl Settings {
             .database_url
             .or(file.database_url)
             .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("tributary.db").display()));
+        let component_cache =
+            self.component_cache.or(file.component_cache).unwrap_or_else(|| data_dir.join("components"));
         let mut roots = file.roots;
         roots.extend(self.root);
         let config = Config {
             listen: self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             data_dir,
+            component_cache,
             database_url,
             redis_url: self.redis_url.or(file.redis_url),
             roots,

@@ -2,12 +2,11 @@
 
 use serde_json::json;
 use tributary::schedules::{next_after, tick};
-use tributary_core::{
-    Instant,
-    citation::ConnectorRef,
-    source::Schedule,
+use tributary_core::{Instant, citation::ConnectorRef, source::Schedule};
+use tributary_store::{
+    NewSource, NewWorkspace, TenantDb,
+    testing::{self, TestDb},
 };
-use tributary_store::{NewSource, NewWorkspace, TenantDb, testing::{self, TestDb}};
 
 fn at(text: &str) -> Instant {
     text.parse().expect("a time")
@@ -24,7 +23,14 @@ async fn nightly(test: &TestDb, now: Instant) -> (TenantDb, tributary_core::Sour
     let tenant = system.tenant(system.create_workspace(new).await.expect("a workspace").id);
     let schedule = Schedule { cron: "0 3 * * *".into(), timezone: "Europe/Berlin".into() };
     let next_run_at = next_after(&schedule, now).expect("a valid schedule");
-    let new = NewSource { name: "Files".into(), connector: connector("file"), config: json!({}), schedule: Some(schedule), next_run_at, now };
+    let new = NewSource {
+        name: "Files".into(),
+        connector: connector("file"),
+        config: json!({}),
+        schedule: Some(schedule),
+        next_run_at,
+        now,
+    };
     let source = tenant.create_source(new).await.expect("a source").id;
     (tenant, source)
 }

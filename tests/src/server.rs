@@ -119,6 +119,9 @@ async fn spawn(options: &Options, data: &Path) -> (Process, String) {
         .arg("serve")
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
         .arg(data)
+        // Compiled once for all tests.
+        .arg("--component-cache")
+        .arg(binary().with_file_name("component-cache"))
         .args(&options.arguments)
         .env("TRIBUTARY_ADMIN_EMAIL", EMAIL)
         .env("TRIBUTARY_ADMIN_PASSWORD", PASSWORD)

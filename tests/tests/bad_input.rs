@@ -17,7 +17,10 @@ async fn shop(folder: &std::path::Path) -> (Server, String) {
 }
 
 fn pointers(problem: &Value) -> Vec<String> {
-    problem["errors"].as_array().map(|errors| errors.iter().map(|error| text(&error["pointer"])).collect()).unwrap_or_default()
+    problem["errors"]
+        .as_array()
+        .map(|errors| errors.iter().map(|error| text(&error["pointer"])).collect())
+        .unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +34,8 @@ async fn a_source_that_cannot_work_is_refused_with_the_field_at_fault() {
         text(&problem["detail"])
     };
     let with = |config: Value| json!({ "name": "Files", "connector": "file", "config": config });
-    let detail = refused(json!({ "name": "x", "connector": "fiel", "config": {} }), "unknown_connector", "/connector").await;
+    let detail =
+        refused(json!({ "name": "x", "connector": "fiel", "config": {} }), "unknown_connector", "/connector").await;
     assert!(detail.contains("file"), "the message names what there is: {detail}");
     refused(with(json!({})), "invalid_config", "/config/root").await;
     refused(with(json!({ "root": 7 })), "invalid_config", "/config/root").await;
@@ -64,8 +68,18 @@ async fn bad_files_fail_alone() {
         symlink(outside.path(), folder.path().join("linked")).unwrap();
         file("latin.txt", b"Caf\xe9 cr\xe8me br\xfbl\xe9e \xff");
         file("ragged.csv", b"sku,name\nA1,One\nA2,Two,too many\nA3\nA4,Four\n");
-        file("bomb.html", format!("<html><body>{}deep{}</body></html>", "<div>".repeat(200_000), "</div>".repeat(200_000)).as_bytes());
-        file("attributes.html", format!("<html><body><p {}>text</p></body></html>", (0..200_000).map(|n| format!("a{n}=1 ")).collect::<String>()).as_bytes());
+        file(
+            "bomb.html",
+            format!("<html><body>{}deep{}</body></html>", "<div>".repeat(200_000), "</div>".repeat(200_000)).as_bytes(),
+        );
+        file(
+            "attributes.html",
+            format!(
+                "<html><body><p {}>text</p></body></html>",
+                (0..200_000).map(|n| format!("a{n}=1 ")).collect::<String>()
+            )
+            .as_bytes(),
+        );
         file("broken.json", b"[{\"id\": 1, \"name\": \"one\"}, {\"id\": ");
         fs::File::create(folder.path().join("huge.txt")).unwrap().set_len(2 << 30).unwrap();
 
@@ -74,17 +88,32 @@ async fn bad_files_fail_alone() {
         let source = server.file_source(&workspace, json!({ "root": "shop" })).await;
         let run = server.sync(&source).await;
         assert_eq!(run["status"], "partial", "{name}: {run}");
-        let failed: Vec<(String, String)> =
-            run["failed_items"].as_array().unwrap().iter().map(|item| (text(&item["external_id"]), text(&item["message"]))).collect();
-        let message = |id: &str| failed.iter().find(|(failed, _)| failed.starts_with(id)).map(|(_, message)| message.as_str());
+        let failed: Vec<(String, String)> = run["failed_items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| (text(&item["external_id"]), text(&item["message"])))
+            .collect();
+        let message =
+            |id: &str| failed.iter().find(|(failed, _)| failed.starts_with(id)).map(|(_, message)| message.as_str());
         assert!(message("huge.txt").is_some(), "{name}: {failed:?}");
-        assert!(message("ragged.csv").is_some_and(|message| message.contains('3') && message.contains('2')), "row and field numbers: {failed:?}");
+        assert!(
+            message("ragged.csv").is_some_and(|message| message.contains('3') && message.contains('2')),
+            "row and field numbers: {failed:?}"
+        );
         assert!(message("broken.json").is_some(), "{failed:?}");
         let standing = standing(&server.documents(&workspace).await);
         assert!(standing.contains_key("good.md") && standing.contains_key("latin.txt"), "{name}: {standing:?}");
-        assert_eq!(standing.keys().filter(|id| id.starts_with("ragged.csv")).count(), 2, "the sound rows are there: {standing:?}");
+        assert_eq!(
+            standing.keys().filter(|id| id.starts_with("ragged.csv")).count(),
+            2,
+            "the sound rows are there: {standing:?}"
+        );
         assert!(standing.keys().all(|id| !id.starts_with("link")), "{standing:?}");
-        let found = server.post("/api/v1/knowledge/query", json!({ "workspace_id": workspace, "query": "canary K7Q-SECRET" })).await.ok();
+        let found = server
+            .post("/api/v1/knowledge/query", json!({ "workspace_id": workspace, "query": "canary K7Q-SECRET" }))
+            .await
+            .ok();
         assert!(!found.to_string().contains("the canary is"), "nothing outside the root is read: {found}");
     }
 }
@@ -122,15 +151,25 @@ async fn a_root_that_vanished_or_is_empty_deletes_nothing() {
 async fn bodies_that_do_not_fit_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let (server, workspace) = shop(folder.path()).await;
-    let raw = async |path: &str, body: &'static str| Answer::of(server.request(Method::POST, path).header("content-type", "application/json").body(body)).await;
+    let raw = async |path: &str, body: &'static str| {
+        Answer::of(server.request(Method::POST, path).header("content-type", "application/json").body(body)).await
+    };
     let problem = raw("/api/v1/workspaces", "{\"name\": ").await.problem(400, "invalid_json");
     assert!(text(&problem["detail"]).contains("line 1"), "{problem}");
     let problem = raw("/api/v1/workspaces", "{\"name\": 5}").await.problem(422, "invalid_body");
     assert_eq!(pointers(&problem), ["/name"]);
     let problem = raw("/api/v1/workspaces", "{\"nam\": \"x\"}").await.problem(422, "invalid_body");
     assert!(text(&problem["detail"]).contains("nam"), "{problem}");
-    Answer::of(server.request(Method::POST, "/api/v1/workspaces").body("name=x")).await.problem(415, "unsupported_media_type");
-    let large = Answer::of(server.request(Method::POST, "/api/v1/workspaces").header("content-type", "application/json").body(vec![b' '; 3 << 20])).await;
+    Answer::of(server.request(Method::POST, "/api/v1/workspaces").body("name=x"))
+        .await
+        .problem(415, "unsupported_media_type");
+    let large = Answer::of(
+        server
+            .request(Method::POST, "/api/v1/workspaces")
+            .header("content-type", "application/json")
+            .body(vec![b' '; 3 << 20]),
+    )
+    .await;
     large.problem(413, "too_large");
 
     let documents = format!("/api/v1/workspaces/{workspace}/documents");
@@ -141,7 +180,8 @@ async fn bodies_that_do_not_fit_are_named() {
     let mixed = json!({ "documents": [{ "external_id": "", "title": "A", "content": "a" }, { "external_id": "b", "title": "B", "content": "b" },
         { "external_id": "c", "title": "C", "content": "c", "media_type": "application/x-unheard-of" }] });
     let pushed = server.post(&documents, mixed).await.ok();
-    let outcomes: Vec<_> = pushed["results"].as_array().unwrap().iter().map(|result| text(&result["outcome"])).collect();
+    let outcomes: Vec<_> =
+        pushed["results"].as_array().unwrap().iter().map(|result| text(&result["outcome"])).collect();
     assert_eq!(outcomes, ["failed", "added", "failed"], "{pushed}");
 
     let ask = async |body: Value| server.post("/api/v1/knowledge/query", body).await;
@@ -154,12 +194,14 @@ async fn bodies_that_do_not_fit_are_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_database_says_so_and_reads_go_on() {
-    let server = Options::default().arg("--database-max-bytes").arg((2 << 20).to_string()).start(Database::Sqlite).await;
+    let server =
+        Options::default().arg("--database-max-bytes").arg((2 << 20).to_string()).start(Database::Sqlite).await;
     let workspace = server.workspace("Shop").await;
     let documents = format!("/api/v1/workspaces/{workspace}/documents");
     let batch = |n: usize| {
         let words: String = (0..2_000).map(|word| format!("word{n}x{word} ")).collect();
-        let many: Vec<_> = (0..10).map(|i| json!({ "external_id": format!("{n}/{i}"), "title": "Long", "content": words })).collect();
+        let many: Vec<_> =
+            (0..10).map(|i| json!({ "external_id": format!("{n}/{i}"), "title": "Long", "content": words })).collect();
         json!({ "documents": many })
     };
     let mut stored = 0;

@@ -18,7 +18,11 @@ fn library(folder: &Path) {
     for n in 0..FILES {
         let shelf = folder.join(format!("shelf-{:02}", n % 40));
         fs::create_dir_all(&shelf).unwrap();
-        fs::write(shelf.join(format!("{n:05}.md")), format!("# Document {n}\n\nParcel {n} goes to town {}.\n", n * 7 % 1_000)).unwrap();
+        fs::write(
+            shelf.join(format!("{n:05}.md")),
+            format!("# Document {n}\n\nParcel {n} goes to town {}.\n", n * 7 % 1_000),
+        )
+        .unwrap();
     }
 }
 
@@ -60,7 +64,10 @@ async fn a_sync_killed_twenty_times_ends_in_the_same_documents() {
         assert_eq!(standing(&server.documents(&workspace).await), expected(), "{name}, seed {seed}");
         let query = json!({ "workspace_id": workspace, "query": "document 4711", "min_position": run["position"] });
         let found = server.post("/api/v1/knowledge/query", query).await.ok();
-        assert_eq!(found["results"][0]["external_id"], "shelf-31/04711.md", "{name}, seed {seed}: the index caught up: {found}");
+        assert_eq!(
+            found["results"][0]["external_id"], "shelf-31/04711.md",
+            "{name}, seed {seed}: the index caught up: {found}"
+        );
     }
 }
 
@@ -96,11 +103,23 @@ async fn a_worker_frozen_past_its_lease_commits_nothing() {
 /// Freezes the first server in the middle of the run. Frozen inside a transaction it holds the database's lock, and nobody can
 /// take over before it lets go: then it is thawed for a moment and frozen again.
 async fn colleague_that_takes_over(frozen: &Server, folder: &Path, run: &str) -> Server {
-    for _ in 0..20 {
-        sleep(Duration::from_millis(150)).await;
-        assert_eq!(frozen.get(run).await.ok()["status"], "running", "the run must not be over before the server is frozen");
+    for attempt in 0..20 {
+        sleep(Duration::from_millis(50 + 37 * attempt)).await;
+        assert_eq!(
+            frozen.get(run).await.ok()["status"],
+            "running",
+            "the run must not be over before the server is frozen"
+        );
         frozen.signal("STOP");
-        if let Ok(other) = timeout(Duration::from_secs(4), colleague(frozen, folder)).await {
+        let taken_over = async {
+            let other = colleague(frozen, folder).await;
+            let left_at = other.get(run).await.ok()["counts"]["seen"].clone();
+            while other.get(run).await.ok()["counts"]["seen"] == left_at {
+                sleep(Duration::from_millis(50)).await;
+            }
+            other
+        };
+        if let Ok(other) = timeout(Duration::from_secs(8), taken_over).await {
             return other;
         }
         frozen.signal("CONT");

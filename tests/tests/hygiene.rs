@@ -16,7 +16,8 @@ fn operations(document: &Value) -> Vec<(Method, String, bool)> {
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
             let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
-            let filled = path.split('/').map(|part| if part.starts_with('{') { id } else { part }).collect::<Vec<_>>().join("/");
+            let filled =
+                path.split('/').map(|part| if part.starts_with('{') { id } else { part }).collect::<Vec<_>>().join("/");
             operations.push((method, filled, operation.get("security").is_some()));
         }
     }
@@ -47,7 +48,8 @@ async fn the_document_describes_every_answer() {
     assert!(text(&document["openapi"]).starts_with("3."));
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
-            let responses = operation["responses"].as_object().unwrap_or_else(|| panic!("{method} {path} has no responses"));
+            let responses =
+                operation["responses"].as_object().unwrap_or_else(|| panic!("{method} {path} has no responses"));
             assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {path}");
             assert!(operation["summary"].is_string(), "{method} {path} has no summary");
             assert!(operation.get("security").is_none() || responses.contains_key("401"), "{method} {path}");
@@ -107,10 +109,16 @@ async fn a_stopped_server_ends_in_order_and_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn the_command_line_says_what_is_wrong() {
-    let binary = std::env::var("TRIBUTARY_BIN").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/tributary").to_owned());
+    let binary = std::env::var("TRIBUTARY_BIN")
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/tributary").to_owned());
     let dir = tempfile::tempdir().unwrap();
     let fails = |arguments: &[&str], part: &str| {
-        let output = Command::new(&binary).arg("serve").args(arguments).current_dir(dir.path()).output().expect("the command runs");
+        let output = Command::new(&binary)
+            .arg("serve")
+            .args(arguments)
+            .current_dir(dir.path())
+            .output()
+            .expect("the command runs");
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success());
         assert!(message.contains(part) && !message.contains("panicked"), "{arguments:?}: {message}");
@@ -118,9 +126,13 @@ async fn the_command_line_says_what_is_wrong() {
     fails(&["--root", "docs"], "NAME=PATH");
     fails(&["--listen", "localhost"], "--listen");
     fails(&["--config", "missing.toml"], "missing.toml");
-    fails(&["--database-url", "mysql://localhost/x"], "mysql");
+    fails(&["--database-url", "mysql://localhost/x"], "sqlite://");
     fails(&["--database-url", "postgres://nobody:hunter2@127.0.0.1:1/x"], "postgres");
     fails(&["--sync-workers", "0"], "sync_workers");
-    let output = Command::new(&binary).args(["serve", "--database-url", "postgres://nobody:hunter2@127.0.0.1:1/x"]).current_dir(dir.path()).output().unwrap();
+    let output = Command::new(&binary)
+        .args(["serve", "--database-url", "postgres://nobody:hunter2@127.0.0.1:1/x"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
     assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"), "no password in a message");
 }

@@ -10,6 +10,8 @@ use crate::retrieval::cite;
 
 /// Sentences in an answer.
 const SENTENCES: usize = 3;
+/// A sentence that answers less well than this share of the best one is left out.
+const WORTH_SAYING: f32 = 0.6;
 /// What is said when nothing was found.
 const NOTHING_FOUND: &str = "I found nothing about this in the workspace's documents.";
 
@@ -17,10 +19,11 @@ const NOTHING_FOUND: &str = "I found nothing about this in the workspace's docum
 pub(super) fn answer(question: &str, passages: &[Passage]) -> Vec<Piece> {
     let texts: Vec<Text<'_>> =
         passages.iter().map(|passage| Text { text: &passage.text, language: passage.language.as_deref() }).collect();
-    let sentences = best_sentences(question, &texts, SENTENCES);
-    if sentences.is_empty() {
+    let mut sentences = best_sentences(question, &texts, SENTENCES);
+    let Some(best) = sentences.first().map(|sentence| sentence.score) else {
         return vec![Piece::Delta(NOTHING_FOUND.to_owned())];
-    }
+    };
+    sentences.retain(|sentence| sentence.score >= best * WORTH_SAYING);
     let last = sentences.len();
     (1_u32..)
         .zip(sentences)

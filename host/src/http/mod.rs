@@ -113,8 +113,12 @@ pub fn router(app: Arc<App>) -> Router {
             "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
         ),
     ));
+    manners(routes.merge(docs)).with_state(app)
+}
+
+/// What every route shares: limits, problems, request ids, one log line.
+fn manners<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
     routes
-        .merge(docs)
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
@@ -127,7 +131,6 @@ pub fn router(app: Arc<App>) -> Router {
             HeaderValue::from_static("nosniff"),
         ))
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
-        .with_state(app)
 }
 
 /// Middleware of every closed route: a valid token, or 401.
@@ -165,4 +168,30 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let message =
         panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
     ApiError::internal(format!("panic: {}", message.unwrap_or_default())).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, routing::get};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing_and_the_server_goes_on() {
+        async fn faulty() -> &'static str {
+            panic!("the canary is K7Q-SECRET")
+        }
+        let router = manners(Router::new().route("/faulty", get(faulty)).route("/fine", get(|| async { "fine" })));
+        let ask = |path: &str| router.clone().oneshot(Request::get(path).body(Body::empty()).expect("a request"));
+        let response = ask("/faulty").await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.expect("a body");
+        let problem: Problem = serde_json::from_slice(&body).expect("a problem");
+        assert_eq!(problem.code, "internal");
+        assert!(problem.request_id.is_some());
+        assert!(!String::from_utf8_lossy(&body).contains("K7Q"));
+        assert_eq!(ask("/fine").await.expect("an answer").status(), StatusCode::OK);
+    }
 }
