@@ -64,7 +64,11 @@ impl App {
     /// Opens everything; nothing runs yet.
     pub async fn open(config: Config) -> anyhow::Result<Arc<Self>> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        tokio::fs::create_dir_all(&config.data_dir)
+        // It holds the signing key and the password hashes: for this user alone.
+        tokio::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&config.data_dir)
             .await
             .with_context(|| format!("cannot create the data directory {}", config.data_dir.display()))?;
         for (name, path) in &config.roots {
@@ -93,7 +97,7 @@ impl App {
             workspaces: Workspaces::new(db.clone(), clock.clone(), plugins.clone()),
             sources: Sources::new(clock.clone(), plugins.clone(), wake.clone(), config.roots.clone()),
             syncs: Syncs::new(db.clone(), clock.clone(), plugins.clone(), wake.clone(), &config),
-            push: Push::new(db.clone(), clock.clone(), plugins.clone(), wake.clone()),
+            push: Push::new(clock.clone(), plugins.clone(), wake.clone()),
             chat: Chat::new(clock.clone(), knowledge.clone()),
             config,
             db,

@@ -131,12 +131,12 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
-    #[error("cannot read the configuration file {path}: {source}")]
+    #[error("cannot read the configuration file {path}: {reason}")]
     Read {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The file is not valid.
     #[error("the configuration file {path} is not valid: {message}")]
@@ -205,7 +205,7 @@ impl Config {
 }
 
 fn read(path: &Path) -> Result<Settings, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|reason| Error::Read { path: path.to_owned(), reason })?;
     toml::from_str(&text).map_err(|error| Error::Invalid { path: path.to_owned(), message: error.to_string() })
 }
 

@@ -66,7 +66,7 @@ CREATE TABLE source (
     PRIMARY KEY (workspace_id, id)
 ) STRICT;
 CREATE UNIQUE INDEX source_name ON source (workspace_id, name) WHERE deleted_at IS NULL;
-CREATE UNIQUE INDEX source_push ON source (workspace_id) WHERE connector_id = 'builtin:push';
+CREATE INDEX source_connector ON source (connector_id, connector_digest);
 CREATE INDEX source_due ON source (next_run_at) WHERE next_run_at IS NOT NULL AND deleted_at IS NULL;
 
 -- A moment of a schedule that was fired; unique, so that many hosts fire it once.

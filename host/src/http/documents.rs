@@ -214,7 +214,8 @@ impl From<Pushed> for PushedDocument {
                 } else {
                     StatusCode::UNPROCESSABLE_ENTITY
                 };
-                let error = Some(Problem::new(status, fault.as_str(), message));
+                let code = if fault == Fault::SourceContract { "invalid_document" } else { fault.as_str() };
+                let error = Some(Problem::new(status, code, message));
                 Self { external_id, document_id: None, version: None, outcome: "failed", error }
             }
         }
@@ -231,6 +232,8 @@ impl From<PushError> for ApiError {
             PushError::Count(_) => unprocessable("/documents"),
             PushError::Duplicate(_, index) => unprocessable(&format!("/documents/{index}/external_id")),
             PushError::NotAPushSource(_) => unprocessable("/source_id"),
+            PushError::KeptBySource(_) => Self::new(StatusCode::CONFLICT, "kept_by_source", detail),
+            PushError::NoSuchDocument => Self::not_found("document"),
             PushError::Store(error) => error.into(),
             PushError::Internal(error) => Self::internal(format!("{error:#}")),
         }
@@ -329,17 +332,16 @@ pub(super) async fn get(
     Ok(Body(FullDocument { document: document.into(), text: chunks.into_iter().map(|chunk| chunk.text).collect() }))
 }
 
-/// Delete a document; it is gone from answers at once
+/// Delete a pushed document; it is gone from answers at once
 #[utoipa::path(
     delete, path = "/api/v1/workspaces/{workspace_id}/documents/{document_id}", tag = "documents", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("document_id" = Uuid, Path)),
-    responses((status = 204, description = "Deleted"), (status = 401, body = Problem), (status = 404, body = Problem)),
+    responses((status = 204, description = "Deleted"), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, description = "A connector keeps it: delete it at its source", body = Problem)),
 )]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,
     Path((_, id)): Path<(WorkspaceId, DocumentId)>,
 ) -> Result<StatusCode, ApiError> {
-    tenant.delete_document(id).await?.ok_or_else(|| ApiError::not_found("document"))?;
-    app.wake.documents();
+    app.push.delete(&tenant, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tributary_core::{
     RunId, SourceId,
     citation::ConnectorRef,
+    query::FieldOp,
     run::{self, RunKind, RunStatus, Trigger},
     source::{Health, Schedule},
 };
@@ -271,6 +272,18 @@ impl Filters {
                 detail.clone(),
             )
             .at("/filters", detail));
+        }
+        for (index, filter) in fields.iter().enumerate() {
+            let fits = match (filter.op, &filter.value) {
+                (FieldOp::In, value) => value.is_array(),
+                (_, value) => value.is_string() || value.is_number() || value.is_boolean(),
+            };
+            if !fits {
+                let detail = "the value is a string, a number or a boolean; a list of them for the op `in`";
+                let pointer = format!("/filters/fields/{index}/value");
+                return Err(super::ApiError::new(axum::http::StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail)
+                    .at(pointer, detail));
+            }
         }
         Ok(tributary_core::query::Filters { source_ids, kinds, languages, updated_after, fields })
     }

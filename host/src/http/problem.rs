@@ -166,6 +166,7 @@ async fn generic(status: StatusCode, body: Body) -> Problem {
         StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "the request body is larger than this address takes"),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", "send the body as application/json"),
         StatusCode::REQUEST_TIMEOUT => ("timeout", "the request took too long"),
+        StatusCode::SERVICE_UNAVAILABLE => ("timeout", "the server took too long to answer; try again"),
         status if status.is_server_error() => {
             ("internal", "something went wrong on our side; the log has the details under this request id")
         }
@@ -185,6 +186,15 @@ impl From<tributary_store::Error> for ApiError {
                 Self::new(StatusCode::CONFLICT, "sync_running", detail).with_run(run_id)
             }
             Error::Conflict { what } => Self::new(StatusCode::CONFLICT, "conflict", format!("this {what} is taken")),
+            Error::Busy(_) | Error::Open(_) | Error::Closed => {
+                tracing::warn!(%error, "the database does not answer");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "database_unavailable",
+                    "the database does not answer; try again in a moment",
+                )
+                .retry_after(1)
+            }
             Error::Full(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, "database_full", detail),
             Error::Invalid(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail),
             error => Self::internal(error),

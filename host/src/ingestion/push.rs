@@ -8,7 +8,7 @@ use tributary_core::{
     run::{FailedItem, Trigger},
     source::PUSH_CONNECTOR,
 };
-use tributary_store::{Db, TenantDb};
+use tributary_store::TenantDb;
 
 use super::{Intake, Item, Material};
 use crate::{plugins::Plugins, wake::Wake};
@@ -28,6 +28,14 @@ pub enum PushError {
     /// The source is fed by a connector.
     #[error("documents can only be pushed into a source of the connector {PUSH_CONNECTOR}; this one is fed by {0}")]
     NotAPushSource(String),
+    /// The next sync would bring the document back.
+    #[error(
+        "the source {0:?} keeps this document, its next sync would bring it back; delete it there, or leave it out of the source's configuration"
+    )]
+    KeptBySource(String),
+    /// There is no such document.
+    #[error("there is no such document")]
+    NoSuchDocument,
     /// The record.
     #[error(transparent)]
     Store(#[from] tributary_store::Error),
@@ -74,7 +82,6 @@ pub struct Pushed {
 
 /// The push service.
 pub struct Push {
-    db: Db,
     clock: Arc<dyn Clock>,
     plugins: Arc<Plugins>,
     wake: Wake,
@@ -82,8 +89,8 @@ pub struct Push {
 
 impl Push {
     /// Wired.
-    pub fn new(db: Db, clock: Arc<dyn Clock>, plugins: Arc<Plugins>, wake: Wake) -> Self {
-        Self { db, clock, plugins, wake }
+    pub fn new(clock: Arc<dyn Clock>, plugins: Arc<Plugins>, wake: Wake) -> Self {
+        Self { clock, plugins, wake }
     }
 
     /// Commits the good documents in one transaction and names the bad ones.
@@ -173,8 +180,15 @@ impl Push {
         Ok(PushOutcome { run_id: pushed.run_id, position, results })
     }
 
-    /// The database the service writes to.
-    pub fn db(&self) -> &Db {
-        &self.db
+    /// Deletes a pushed document; it is gone from answers at once.
+    pub async fn delete(&self, tenant: &TenantDb, id: DocumentId) -> Result<(), PushError> {
+        let found = tenant.find_document(id).await?.ok_or(PushError::NoSuchDocument)?;
+        let source = tenant.get_source(found.document.source_id).await?;
+        if source.connector.id != PUSH_CONNECTOR {
+            return Err(PushError::KeptBySource(source.name));
+        }
+        tenant.delete_document(id).await?.ok_or(PushError::NoSuchDocument)?;
+        self.wake.documents();
+        Ok(())
     }
 }

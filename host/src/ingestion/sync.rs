@@ -135,7 +135,7 @@ impl Syncs {
                 "the connector {} {} is not installed any more; edit the source to move it to the current one",
                 run.connector.id, run.connector.version
             );
-            return Err(Stop::Failed(Failure::new(Fault::Config, "connector_missing", message)));
+            return Err(Stop::Failed(Failure::new(Fault::Transient, "connector_missing", message)));
         };
         let basis = self.plugins.basis(&run.connector.digest, run.config_revision).await.map_err(Stop::Internal)?;
         let intake = Intake::new(self.plugins.extractor().await.map_err(Stop::Internal)?);

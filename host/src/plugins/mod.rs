@@ -117,6 +117,14 @@ impl Plugins {
         let digest = artifact.digest.to_string();
         let reference =
             self.db.system().put_connector(&digest, &descriptor, bytes.len() as i64, self.clock.now()).await?;
+        let moved = self.db.system().adopt_connector(&reference).await?;
+        if moved > 0 {
+            tracing::info!(
+                connector = reference.id,
+                sources = moved,
+                "sources moved to the connector of this server's version"
+            );
+        }
         tracing::info!(connector = reference.id, version = reference.version, digest, "connector ready");
         Ok(Ready { reference, descriptor, connector })
     }

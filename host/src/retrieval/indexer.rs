@@ -76,6 +76,13 @@ impl Indexer {
         let tenant = self.db.system().tenant(workspace);
         let indexes = self.indexes.clone();
         let mut applied = spawn_blocking(move || indexes.applied(workspace)).await??;
+        if applied > target {
+            // The record was restored from a backup: what the index knows beyond it never happened.
+            tracing::warn!(%workspace, applied, target, "the search index is ahead of the database; building it anew");
+            let indexes = self.indexes.clone();
+            spawn_blocking(move || indexes.remove(workspace)).await??;
+            applied = 0;
+        }
         let mut cursor = FeedCursor::at(applied);
         // The part read so far of a transaction that does not fit into one batch: it is indexed whole. Only tombstones come in such numbers.
         let mut documents = Vec::new();

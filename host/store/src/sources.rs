@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Result, missing, taken},
     rows::{Page, json_list, limited, name_of, named, refuse_nul},
     runs,
-    tenant::TenantDb,
+    tenant::{SystemDb, TenantDb},
 };
 
 /// A source to be made.
@@ -225,13 +225,13 @@ impl TenantDb {
         Ok(Some(SourceWithRun { source, last_run }))
     }
 
-    /// The source of pushed and uploaded documents.
+    /// The workspace's own source of pushed and uploaded documents: the one it was made with.
     pub async fn push_source(&self) -> Result<Source> {
         let mut cx = self.read().await?;
         let row = q!(
             cx,
             fetch_optional as Row,
-            concat!("SELECT ", columns!(), " FROM source s WHERE s.workspace_id = $1 AND s.connector_id = $2"),
+            concat!("SELECT ", columns!(), " FROM source s WHERE s.workspace_id = $1 AND s.connector_id = $2 ORDER BY s.id LIMIT 1"),
             self.key(),
             PUSH_CONNECTOR
         )?;
@@ -328,9 +328,10 @@ impl TenantDb {
     /// Hides a source and its documents at once; its name is free again. A sync of it is asked to stop and commits nothing more.
     /// The position is `None` when it had no document.
     pub async fn delete_source(&self, id: SourceId, now: Instant) -> Result<Option<Position>> {
+        let own = self.push_source().await?.id;
         let mut cx = self.write().await?;
-        let source = lock(&mut cx, self.key(), id).await?;
-        if source.connector.id == PUSH_CONNECTOR {
+        lock(&mut cx, self.key(), id).await?;
+        if id == own {
             return Err(Error::Invalid(
                 "the source of pushed documents belongs to its workspace and cannot be deleted".to_owned(),
             ));
@@ -376,5 +377,36 @@ impl TenantDb {
         };
         cx.commit().await?;
         Ok(position)
+    }
+}
+
+impl SystemDb {
+    /// Moves every source of a connector that is pinned to another digest to this one, with the runs that still wait for a worker.
+    ///
+    /// For connectors that ship with the server: after an update the old digest is gone. The ledger's basis changes with the
+    /// digest, so that the next run reads everything again.
+    pub async fn adopt_connector(&self, connector: &ConnectorRef) -> Result<u64> {
+        let mut cx = self.db.write().await?;
+        let moved = q!(
+            cx,
+            execute,
+            "UPDATE source SET connector_version = $2, connector_digest = $3 WHERE connector_id = $1 AND connector_digest <> $3",
+            &connector.id,
+            &connector.version,
+            &connector.digest
+        )?;
+        if moved > 0 {
+            q!(
+                cx,
+                execute,
+                "UPDATE run SET connector_version = $2, connector_digest = $3
+                 WHERE connector_id = $1 AND connector_digest <> $3 AND status = 'queued'",
+                &connector.id,
+                &connector.version,
+                &connector.digest
+            )?;
+        }
+        cx.commit().await?;
+        Ok(moved)
     }
 }
