@@ -1,5 +1,7 @@
 //! Documents per second through `commit_page`, and what follows them: the feed, an unchanged sync, a prune.
 //!
+//! `sqlite-` is SQLite with `Durability::KilledProcess`; the others survive a power cut.
+//!
 //! `cargo bench -p tributary-store`; PostgreSQL when `TRIBUTARY_TEST_POSTGRES` is set. Arguments: documents (10,000), bytes each (2,048).
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +15,9 @@ use tributary_core::{
     run::{RunKind, RunStatus, Trigger},
 };
 use tributary_store::{
-    FeedCursor, FeedLimits, FinishRun, NewRun, NewSource, NewWorkspace, PageCommit, Prune, TenantDb, testing::databases,
+    Durability, FeedCursor, FeedLimits, FinishRun, NewRun, NewSource, NewWorkspace, Options, PageCommit, Prune,
+    TenantDb,
+    testing::{self, databases},
 };
 
 const PAGE: usize = 256;
@@ -87,13 +91,25 @@ async fn sync(
     began.elapsed()
 }
 
+/// CPU seconds of this process so far (Linux; elsewhere 0): on a busy machine they say more than the time on the wall.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<f64> = stat.split(' ').skip(13).take(2).filter_map(|field| field.parse().ok()).collect();
+    fields.iter().sum::<f64>() / 100.0
+}
+
 #[tokio::main]
 async fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
     let documents = numbers.next().unwrap_or(10_000);
     let bytes = numbers.next().unwrap_or(2_048);
     let rate = |took: Duration| documents as f64 / took.as_secs_f64();
-    for test in databases().await {
+    let killed = Options { durability: Durability::KilledProcess, ..Options::default() };
+    let mut tests = databases().await;
+    let mut without_sync = testing::sqlite(killed).await;
+    without_sync.name = "sqlite-";
+    tests.push(without_sync);
+    for test in tests {
         let system = test.db.system();
         let connector = ConnectorRef { id: "builtin:push".to_owned(), version: "0".to_owned(), digest: "d".to_owned() };
         let now = chrono::Utc::now();
@@ -111,10 +127,22 @@ async fn main() {
         let source = tenant.create_source(new).await.unwrap().id;
         let drafts: Vec<_> = (0..documents).map(|number| draft(number, bytes)).collect();
 
+        let cpu = cpu_seconds();
         let first = sync(&tenant, &connector, source, &drafts).await;
-        println!("{:8} first sync      {:8.0} documents/s ({first:?})", test.name, rate(first));
+        println!(
+            "{:8} first sync      {:8.0} documents/s ({first:?}, {:.2} s CPU)",
+            test.name,
+            rate(first),
+            cpu_seconds() - cpu
+        );
+        let cpu = cpu_seconds();
         let again = sync(&tenant, &connector, source, &drafts).await;
-        println!("{:8} unchanged sync  {:8.0} documents/s ({again:?})", test.name, rate(again));
+        println!(
+            "{:8} unchanged sync  {:8.0} documents/s ({again:?}, {:.2} s CPU)",
+            test.name,
+            rate(again),
+            cpu_seconds() - cpu
+        );
 
         let began = Instant::now();
         let (mut cursor, mut read) = (FeedCursor::default(), Vec::new());
@@ -159,6 +187,14 @@ async fn main() {
             test.name,
             2000.0 / began.elapsed().as_secs_f64()
         );
+
+        let began = Instant::now();
+        for number in 0..200 {
+            let owner = format!("user:{number}");
+            let question = tributary_store::NewQuestion { thread_id: None, owner, content: "?".to_owned(), now };
+            tenant.save_question(question).await.unwrap();
+        }
+        println!("{:8} small writes    {:8.0}/s from one client", test.name, 200.0 / began.elapsed().as_secs_f64());
 
         let gone = sync(&tenant, &connector, source, &drafts[..1]).await;
         println!("{:8} prune           {:8.0} documents/s", test.name, rate(gone));

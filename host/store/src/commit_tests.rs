@@ -188,6 +188,37 @@ async fn a_commit_that_fails_fails_the_whole_batch_and_the_writer_goes_on() {
     assert_eq!(users(&test.db).await, ["later"]);
 }
 
+/// SQLite may undo the whole group with the statement that found no room: then nobody is told that theirs is kept.
+#[tokio::test]
+async fn a_transaction_that_finds_no_room_is_not_kept_and_its_siblings_know_whether_they_are() {
+    let test = testing::sqlite(Options { group_hold_ms: 60_000, max_pages: Some(120), ..Options::default() }).await;
+    idle().await;
+    let mut first = test.db.write().await.unwrap();
+    insert(&mut first, "first").await.unwrap();
+    let second = tokio::spawn({
+        let db = test.db.clone();
+        async move {
+            let mut cx = db.write().await?;
+            loop {
+                insert(&mut cx, &"long ".repeat(1000).replace("long", &Uuid::now_v7().to_string())).await?;
+            }
+        }
+    });
+    idle().await;
+    let first = tokio::spawn(first.commit());
+    let (first, second): (_, Result<()>) = (first.await.unwrap(), second.await.unwrap());
+    assert!(matches!(second, Err(Error::Full(_))), "{second:?}");
+    match first {
+        Ok(()) => assert_eq!(users(&test.db).await, ["first"]),
+        Err(Error::Commit(why)) => {
+            assert!(why.contains("ran out of space"), "{why}");
+            assert!(users(&test.db).await.is_empty());
+        }
+        Err(other) => panic!("{other}"),
+    }
+    write(&test.db, "there is room again").await.unwrap();
+}
+
 #[tokio::test]
 async fn closing_commits_what_waits_and_refuses_the_rest() {
     let test = sqlite().await;

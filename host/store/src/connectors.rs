@@ -68,6 +68,9 @@ impl SystemDb {
 
     /// By digest.
     pub async fn find_connector(&self, digest: &str) -> Result<Option<InstalledConnector>> {
+        if digest.contains('\0') {
+            return Ok(None);
+        }
         let mut cx = self.db.read().await?;
         let row = q!(
             cx,

@@ -223,9 +223,15 @@ impl SqliteDb {
         if let Some(pages) = options.max_pages {
             connect = connect.pragma("max_page_count", pages.to_string());
         }
+        let hold = Duration::from_millis(options.group_hold_ms);
         let writer =
-            Writer::open(connect.clone().pragma("cache_size", "-16384"), Duration::from_millis(options.group_hold_ms))
-                .await?;
+            Writer::open(connect.clone().pragma("cache_size", "-16384"), hold).await.map_err(|error| match error {
+                Error::Database(error) => Error::Open(format!(
+                    "{}: {error}; check that its directory exists and can be written to",
+                    connect.get_filename().display()
+                )),
+                other => other,
+            })?;
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))
@@ -250,10 +256,11 @@ async fn open_postgres(url: &str, options: &Options) -> Result<PgPool> {
         .application_name("tributary")
         // A host that is stopped inside a transaction must not hold its locks for ever.
         .options([("idle_in_transaction_session_timeout", "60s")]);
-    Ok(PgPoolOptions::new()
+    PgPoolOptions::new()
         .max_connections(options.max_connections.max(1))
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(false)
         .connect_with(connect)
-        .await?)
+        .await
+        .map_err(|error| Error::Open(format!("{error}; check that PostgreSQL runs and that the URL is right")))
 }

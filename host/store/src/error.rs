@@ -53,6 +53,9 @@ pub enum Error {
     /// The database URL is not usable.
     #[error("{0}")]
     Url(String),
+    /// The database could not be reached or its file not opened.
+    #[error("the database cannot be opened: {0}")]
+    Open(String),
     /// The database was closed.
     #[error("the database is closed")]
     Closed,

@@ -34,7 +34,7 @@ use crate::{
 /// Most failed items kept of a run.
 const FAILED_ITEMS_KEPT: i64 = 1000;
 
-/// One page of a run. An external id is in `drafts` once at most (the last one counts) and not in `deletes` as well (the draft counts).
+/// One page of a run. Text must not contain U+0000: a page that does is refused whole (`Invalid`). An external id is in `drafts` once at most (the last one counts) and not in `deletes` as well (the draft counts).
 #[derive(Clone, Debug)]
 pub struct PageCommit {
     /// Of which run.

@@ -18,7 +18,7 @@ use crate::{
     dialect::q,
     error::{Error, Result},
     jobs,
-    rows::{Page, limited, name_of, named},
+    rows::{Page, limited, name_of, named, refuse_nul},
     sources,
     tenant::TenantDb,
 };
@@ -398,6 +398,7 @@ impl TenantDb {
 
     /// Says how far a run has come, between pages.
     pub async fn set_progress(&self, lease: &Lease, run: RunId, progress: &Progress) -> Result<()> {
+        refuse_nul([progress.phase.as_str()])?;
         let mut cx = self.write().await?;
         jobs::fence(&mut cx, self.key(), lease).await?;
         q!(

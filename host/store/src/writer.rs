@@ -3,7 +3,8 @@
 //! A transaction leases the connection under a savepoint. Its commit leaves the savepoint's work in the open batch and waits; the
 //! committer queues for the connection behind everybody who already waits for it, so one `COMMIT` (one fsync) serves them all. A
 //! transaction dropped without commit is rolled back to its savepoint by whoever comes next and disturbs no sibling. A `COMMIT` that
-//! fails fails every transaction of its batch.
+//! fails fails every transaction of its batch; so does a statement after which SQLite rolls back everything (no space, no memory, I/O).
+//! After such an error the caller must drop its transaction at once: SQLite is in autocommit mode.
 //!
 //! Statements are never interrupted half-way: entering a lease and committing a batch run as tasks of their own, so a caller that goes
 //! away leaves the connection in a known state.
@@ -70,6 +71,15 @@ impl From<Broken> for Error {
 }
 
 impl Broken {
+    /// The savepoint is gone: after some errors of one statement SQLite rolls back the whole transaction, siblings included
+    /// (<https://www.sqlite.org/lang_transaction.html>, "Response To Errors Within A Transaction").
+    fn undone() -> Self {
+        let message = "a change made at the same time ran out of space or memory, or failed to read or write, and took this one with it; \
+             try again"
+            .to_owned();
+        Self { full: false, message }
+    }
+
     fn of(error: &Error) -> Self {
         match error {
             Error::Full(message) => Self { full: true, message: message.clone() },
@@ -163,7 +173,7 @@ impl State {
             self.left = Left::Nothing;
             match self.run("RELEASE lease; SAVEPOINT lease").await {
                 Ok(()) => return Ok(()),
-                Err(error) => self.abandon(error.into()).await,
+                Err(_) => self.abandon(Broken::undone()).await,
             }
         } else {
             self.settle().await;
@@ -197,9 +207,8 @@ impl State {
             Left::RollBack => "ROLLBACK TO lease; RELEASE lease",
         };
         self.left = Left::Nothing;
-        // It fails when an error (no space, an I/O error) made SQLite roll back the whole transaction.
-        if let Err(error) = self.run(sql).await {
-            self.abandon(error.into()).await;
+        if self.run(sql).await.is_err() {
+            self.abandon(Broken::undone()).await;
         }
     }
 

@@ -144,3 +144,13 @@ async fn a_url_that_cannot_be_used_says_what_one_looks_like() {
         assert!(error.to_string().contains("://"), "{url}: {error}");
     }
 }
+
+#[tokio::test]
+async fn a_database_that_cannot_be_reached_says_where_to_look() {
+    for (url, hint) in
+        [("sqlite:///nowhere/at/all/x.db", "directory"), ("postgres://nobody@127.0.0.1:1/x", "PostgreSQL")]
+    {
+        let error = tributary_store::Db::open(url, Default::default()).await.err().unwrap();
+        assert!(matches!(&error, tributary_store::Error::Open(_)) && error.to_string().contains(hint), "{error}");
+    }
+}
