@@ -8,6 +8,7 @@ use tokio::time::{sleep, timeout};
 use tributary_tests::{
     Database, Server, databases,
     documents::{Standing, standing},
+    eventually,
     server::Options,
 };
 
@@ -103,8 +104,9 @@ async fn a_worker_frozen_past_its_lease_commits_nothing() {
 /// Freezes the first server in the middle of the run. Frozen inside a transaction it holds the database's lock, and nobody can
 /// take over before it lets go: then it is thawed for a moment and frozen again.
 async fn colleague_that_takes_over(frozen: &Server, folder: &Path, run: &str) -> Server {
+    eventually("the run to start", async || (frozen.get(run).await.ok()["status"] == "running").then_some(())).await;
     for attempt in 0..20 {
-        sleep(Duration::from_millis(50 + 37 * attempt)).await;
+        sleep(Duration::from_millis(37 * attempt)).await;
         assert_eq!(
             frozen.get(run).await.ok()["status"],
             "running",

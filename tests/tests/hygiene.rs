@@ -127,7 +127,7 @@ async fn the_command_line_says_what_is_wrong() {
     fails(&["--listen", "localhost"], "--listen");
     fails(&["--config", "missing.toml"], "missing.toml");
     fails(&["--database-url", "mysql://localhost/x"], "sqlite://");
-    fails(&["--database-url", "postgres://nobody:hunter2@127.0.0.1:1/x"], "postgres");
+    fails(&["--database-url", "postgres://nobody:hunter2@127.0.0.1:1/x"], "PostgreSQL");
     fails(&["--sync-workers", "0"], "sync_workers");
     let output = Command::new(&binary)
         .args(["serve", "--database-url", "postgres://nobody:hunter2@127.0.0.1:1/x"])
