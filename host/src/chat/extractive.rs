@@ -2,6 +2,8 @@
 //!
 //! It never invents: what it says is a span of a document, and when there is no passage it says so.
 
+use std::collections::HashSet;
+
 use tributary_search::answer::{Passage as Text, best_sentences};
 use tributary_store::Passage;
 
@@ -23,16 +25,26 @@ pub(super) fn answer(question: &str, passages: &[Passage]) -> Vec<Piece> {
     let Some(best) = sentences.first().map(|sentence| sentence.score) else {
         return vec![Piece::Delta(NOTHING_FOUND.to_owned())];
     };
-    sentences.retain(|sentence| sentence.score >= best * WORTH_SAYING);
+    let mut said = HashSet::new();
+    sentences.retain(|sentence| {
+        let words =
+            words(&cite(0, &passages[sentence.passage], sentence.start, sentence.end - sentence.start).cited_text);
+        // The same sentence often stands in several documents.
+        sentence.score >= best * WORTH_SAYING && said.insert(words)
+    });
     let last = sentences.len();
     (1_u32..)
         .zip(sentences)
         .flat_map(|(number, sentence)| {
             let citation = cite(number, &passages[sentence.passage], sentence.start, sentence.end - sentence.start);
-            // Line breaks inside a sentence belong to the document's layout, not to the answer.
-            let words = citation.cited_text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let words = words(&citation.cited_text);
             let gap = if number as usize == last { "" } else { " " };
             [Piece::Delta(format!("{words} [{number}]{gap}")), Piece::Citation(Box::new(citation))]
         })
         .collect()
+}
+
+/// A sentence without line breaks: they belong to the document's layout, not to the answer.
+fn words(sentence: &str) -> String {
+    sentence.split_whitespace().collect::<Vec<_>>().join(" ")
 }
