@@ -231,7 +231,11 @@ impl TenantDb {
         let row = q!(
             cx,
             fetch_optional as Row,
-            concat!("SELECT ", columns!(), " FROM source s WHERE s.workspace_id = $1 AND s.connector_id = $2 ORDER BY s.id LIMIT 1"),
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM source s WHERE s.workspace_id = $1 AND s.connector_id = $2 ORDER BY s.id LIMIT 1"
+            ),
             self.key(),
             PUSH_CONNECTOR
         )?;
