@@ -264,7 +264,10 @@ impl Gone {
 
 /// One change in a page.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(clippy::large_enum_variant, reason = "nearly every change is an upsert: a box each would cost more than it saves")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every change is an upsert: a box each would cost more than it saves"
+)]
 pub enum Change {
     /// A document is there.
     Upsert(Document),

@@ -173,7 +173,15 @@ impl Intake {
                 format!("the field name {name:?} is not 1 to 100 printable bytes"),
             ));
         }
-        let bytes = serde_json::to_vec(fields).map_or(usize::MAX, |json| json.len());
+        let json = serde_json::to_string(fields).unwrap_or_default();
+        if json.contains("\\u0000") {
+            return Err(Failure::new(
+                Fault::SourceContract,
+                "field_value",
+                "a field holds the character U+0000, which no database takes; leave it out",
+            ));
+        }
+        let bytes = json.len();
         if bytes > self.limits.fields_bytes {
             return Err(too_large(format!(
                 "its fields have {bytes} bytes as JSON, at most {} are taken",

@@ -66,6 +66,8 @@ impl From<tributary_store::Error> for Stop {
             tributary_store::Error::LeaseLost
             | tributary_store::Error::StalePage { .. }
             | tributary_store::Error::RunOver => Self::Lost,
+            // The source was deleted under the run.
+            tributary_store::Error::NotFound("source") => Self::Cancelled,
             error => Self::Store(error),
         }
     }
@@ -137,6 +139,10 @@ impl Syncs {
             );
             return Err(Stop::Failed(Failure::new(Fault::Transient, "connector_missing", message)));
         };
+        if run.page_no > 0 && source.config_revision != run.config_revision {
+            let message = "the source's configuration changed during the run, so that its cursor means nothing any more; it starts again from the beginning";
+            return Err(Stop::Failed(Failure::new(Fault::CursorExpired, "config_changed", message)));
+        }
         let basis = self.plugins.basis(&run.connector.digest, run.config_revision).await.map_err(Stop::Internal)?;
         let intake = Intake::new(self.plugins.extractor().await.map_err(Stop::Internal)?);
         let files = Arc::new(Files::new(self.roots.clone(), ready.roots_of(&source.config)));
@@ -311,7 +317,7 @@ impl Syncs {
             }
             Stop::Store(error) => {
                 tracing::warn!(run = %run_id, %error, "the database failed during a run; trying again");
-                system.release(lease, 1_000).await?;
+                system.retry(lease, 1_000, &error.to_string()).await?;
             }
             Stop::Internal(error) => {
                 tracing::error!(run = %run_id, error = format!("{error:#}"), "a run failed on our side");
