@@ -135,7 +135,9 @@ fn is_ideograph(c: char) -> bool {
 /// Adds the joined form of the linked words from `chain` on: `TN-2110` → `tn2110`, `wi-fi` → `wifi`.
 fn join(text: &str, words: &mut Vec<Word>, chain: usize) {
     let parts = &words[chain..];
-    if parts.len() < 2 || parts.len() > MAX_JOINED_PARTS {
+    // Pairs of ideographs touch or overlap; they are not parts of anything.
+    let apart = parts.windows(2).all(|pair| pair[0].range.end < pair[1].range.start);
+    if parts.len() < 2 || parts.len() > MAX_JOINED_PARTS || !apart {
         return;
     }
     let range = parts[0].range.start..parts[parts.len() - 1].range.end;

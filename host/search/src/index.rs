@@ -40,7 +40,7 @@ impl Open {
     /// by an empty one at position 0.
     pub(crate) fn open_or_create(dir: &Path, entries: &Entries) -> Result<Self, Error> {
         if dir.exists() {
-            match Self::open(dir, entries) {
+            match Self::existing(dir, entries) {
                 Ok(open) => return Ok(open),
                 Err(reason) => {
                     tracing::warn!(index = %dir.display(), %reason, "search index dropped, it will be rebuilt");
@@ -60,14 +60,14 @@ impl Open {
         Ok(Self { index, snapshot })
     }
 
-    fn open(dir: &Path, entries: &Entries) -> Result<Self, String> {
-        let open = || -> tantivy::Result<(Index, Option<Payload>, bool)> {
+    fn existing(dir: &Path, entries: &Entries) -> Result<Self, String> {
+        let read = || -> tantivy::Result<(Index, Option<Payload>, bool)> {
             let index = Index::open(UnsyncedDirectory::open(dir)?)?;
             let metas = index.load_metas()?;
             let payload = metas.payload.as_deref().and_then(|payload| serde_json::from_str(payload).ok());
             Ok((index, payload, metas.segments.is_empty()))
         };
-        let (index, payload, empty) = guarded(open)?;
+        let (index, payload, empty) = guarded(read)?;
         let position = match payload {
             Some(payload) if payload.analyser == analyse::VERSION => payload.position,
             None if empty => 0,

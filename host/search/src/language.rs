@@ -91,7 +91,7 @@ const FRENCH: &[&str] = &[
     "ses", "son", "sont", "sur", "t", "un", "une", "vos", "votre", "vous", "y", "à",
 ];
 const SPANISH: &[&str] = &[
-    "a", "al", "como", "con", "cual", "cuando", "cuándo", "cuál", "cómo", "de", "del", "donde", "dónde", "el", "en",
+    "a", "al", "como", "con", "cual", "cuando", "cuál", "cuándo", "cómo", "de", "del", "donde", "dónde", "el", "en",
     "es", "esta", "este", "la", "las", "le", "lo", "los", "me", "mi", "no", "o", "para", "pero", "por", "que", "qué",
     "se", "si", "sin", "sobre", "son", "su", "sus", "te", "tu", "un", "una", "y", "ya", "yo",
 ];
@@ -104,7 +104,7 @@ const ITALIAN: &[&str] = &[
 const DUTCH: &[&str] = &[
     "aan", "als", "bij", "dan", "dat", "de", "der", "deze", "die", "dit", "door", "een", "en", "er", "het", "hoe",
     "ik", "in", "is", "je", "kan", "maar", "me", "met", "mijn", "naar", "niet", "of", "om", "ook", "op", "te", "tot",
-    "uit", "u", "van", "voor", "waar", "wanneer", "was", "wat", "we", "wel", "wie", "wordt", "ze", "zijn",
+    "u", "uit", "van", "voor", "waar", "wanneer", "was", "wat", "we", "wel", "wie", "wordt", "ze", "zijn",
 ];
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod index;
 mod indexes;
 mod language;
 mod query;
+mod question;
 mod rank;
 mod schema;
 mod sentence;

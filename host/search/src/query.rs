@@ -5,14 +5,16 @@ use std::ops::Range;
 use crate::{
     analyse::{Analyser, Word, fold, words},
     language::Language,
-    text,
-    weights::Weights,
+    text, weights,
 };
 
 /// Longest part of a query that is read, in bytes.
 pub(crate) const MAX_QUERY_BYTES: usize = 2_000;
 /// Most distinct terms; the first ones count.
 const MAX_TERMS: usize = 32;
+
+/// Most stop words that count; their postings are long.
+const MAX_STOP_WORDS: usize = 8;
 
 /// One thing to look for: a document matches it by any of its variants.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +37,8 @@ pub(crate) struct Query {
     pub terms: Vec<Term>,
     /// Number of distinct words that should be covered.
     pub words: usize,
+    /// Variants of the stop words beside them.
+    pub stop_words: Vec<Vec<(String, f32)>>,
 }
 
 /// The part of `query` that is read, on one line.
@@ -44,17 +48,21 @@ pub(crate) fn readable(query: &str) -> String {
 
 /// Words of a query worth looking for: no stop words, unless there is nothing else.
 pub(crate) fn content_words(query: &str, languages: &[Language]) -> Vec<Word> {
-    let all = words(query);
+    split(query, languages).0
+}
+
+/// The words of a query: those worth looking for, and the stop words beside them.
+fn split(query: &str, languages: &[Language]) -> (Vec<Word>, Vec<Word>) {
     let is_stop = |word: &Word| languages.iter().any(|language| language.is_stop_word(&word.text));
-    let kept: Vec<Word> = all.iter().filter(|word| !is_stop(word)).cloned().collect();
-    if kept.is_empty() { all } else { kept }
+    let (stop, content): (Vec<Word>, Vec<Word>) = words(query).into_iter().partition(is_stop);
+    if content.is_empty() { (stop, content) } else { (content, stop) }
 }
 
 /// Analyses a readable query in all `languages` at once.
 pub(crate) fn parse(query: &str, languages: &[Language]) -> Query {
     let mut analyser = Analyser::new();
     let mut parsed = Query::default();
-    let words = content_words(query, languages);
+    let (words, stop) = split(query, languages);
     // Bits of the words that stand at their ranges, for the joined forms.
     let mut placed: Vec<(Range<usize>, u32)> = Vec::new();
     for word in words.iter().filter(|word| !word.joined) {
@@ -75,14 +83,19 @@ pub(crate) fn parse(query: &str, languages: &[Language]) -> Query {
         let covers = placed.iter().filter(|(range, _)| inside(range)).fold(0, |bits, (_, bit)| bits | bit);
         parsed.hint(&word.text, covers, 1.0, languages, &mut analyser);
     }
-    let compound = Weights::get().compound;
     for pair in words.iter().filter(|word| !word.joined).collect::<Vec<_>>().windows(2) {
-        let adjacent = query[pair[0].range.end..pair[1].range.start].trim().is_empty();
-        if adjacent && compound > 0.0 {
+        let between = query.get(pair[0].range.end..pair[1].range.start);
+        if between.is_some_and(|between| !between.is_empty() && between.trim().is_empty()) {
             let inside = |range: &Range<usize>| *range == pair[0].range || *range == pair[1].range;
             let covers = placed.iter().filter(|(range, _)| inside(range)).fold(0, |bits, (_, bit)| bits | bit);
             let joined = format!("{}{}", pair[0].text, pair[1].text);
-            parsed.hint(&joined, covers, compound, languages, &mut analyser);
+            parsed.hint(&joined, covers, weights::COMPOUND, languages, &mut analyser);
+        }
+    }
+    for word in stop.iter().filter(|word| !word.joined) {
+        let variants = variants(&word.text, languages, &mut analyser);
+        if parsed.stop_words.len() < MAX_STOP_WORDS && !parsed.stop_words.contains(&variants) {
+            parsed.stop_words.push(variants);
         }
     }
     parsed

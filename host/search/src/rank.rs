@@ -3,7 +3,7 @@
 //! The score is a function of the query and the set of live documents alone: not of segments, batches, deletions or the order of
 //! arrival. So every term is read to its end (no early stop by upper bounds), which also gives exact document frequencies.
 
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 
 use tantivy::{index::InvertedIndexReader, schema::IndexRecordOption};
 use tributary_core::query::Hit;
@@ -13,11 +13,11 @@ use crate::{
     filter::Prepared,
     identifier::candidates,
     indexes::SearchRequest,
-    query::{Query, Term, parse, readable, variants},
-    schema::{Entries, TEXTS},
+    query::{Query, parse, readable, variants},
+    schema::{BODY, Entries, HEADINGS, TEXTS, TITLE},
     snapshot::Snapshot,
     spelling::replacements,
-    weights::Weights,
+    weights,
 };
 
 /// Most hits of one search.
@@ -46,7 +46,7 @@ pub(crate) fn search(
     });
     scratch.clear();
     pool.give(scratch);
-    Ok(ranked?)
+    ranked
 }
 
 /// Entries that bear (tier 2) or mention in their title (tier 1) an identifier the query names.
@@ -89,6 +89,14 @@ fn each(
     Ok(())
 }
 
+/// A frequency after [`weights::REPETITION`].
+fn repeated(field: usize, frequency: u32) -> f32 {
+    static TABLE: LazyLock<[[f32; 64]; TEXTS]> = LazyLock::new(|| {
+        std::array::from_fn(|field| std::array::from_fn(|n| (n as f32).powf(weights::REPETITION[field])))
+    });
+    TABLE[field][frequency.min(63) as usize]
+}
+
 /// Sums per entry, reused between queries; all zero when not in use.
 #[derive(Default)]
 pub(crate) struct Scratch {
@@ -114,7 +122,11 @@ impl Scratch {
                 let meant = meant(snapshot, entries, &term.plain)?;
                 self.gather(snapshot, &meant)?;
             }
-            self.add(snapshot, term);
+            self.add(snapshot, self.touched.len(), term.weight, term.covers);
+        }
+        for variants in &query.stop_words {
+            let found = self.gather_matched(snapshot, variants)?;
+            self.add(snapshot, found, weights::STOP_WORD, 0);
         }
         Ok(())
     }
@@ -123,38 +135,67 @@ impl Scratch {
     fn gather(&mut self, snapshot: &Snapshot, variants: &[(String, f32)]) -> tantivy::Result<()> {
         for (variant, share) in variants {
             for field in 0..TEXTS {
-                let table = &snapshot.norm[field];
-                for segment in &snapshot.segments {
-                    let Some(norms) = &segment.norms[field] else { continue };
-                    each(&segment.text[field], variant, IndexRecordOption::WithFreqs, |entry, frequency| {
-                        if !segment.is_alive(entry) {
-                            return;
-                        }
-                        let at = (segment.base + entry) as usize;
-                        if self.frequency[at] == 0.0 {
-                            self.touched.push(at as u32);
-                        }
-                        self.frequency[at] += share * frequency as f32 * table[usize::from(norms.fieldnorm_id(entry))];
-                    })?;
-                }
+                self.read(snapshot, field, variant, *share, false)?;
             }
         }
         Ok(())
     }
 
-    /// Adds the gathered term to the scores.
-    fn add(&mut self, snapshot: &Snapshot, term: &Term) {
-        let weights = Weights::get();
-        let (live, found) = (snapshot.live as f32, self.touched.len() as f32);
-        let rarity = (1.0 + (live - found + 0.5) / (found + 0.5)).ln() * term.weight;
+    /// The same for a stop word, over prose and for entries that have a score already; answers in how many entries it occurs.
+    fn gather_matched(&mut self, snapshot: &Snapshot, variants: &[(String, f32)]) -> tantivy::Result<usize> {
+        let mut found = 0;
+        for (variant, share) in variants {
+            for field in [TITLE, HEADINGS, BODY] {
+                found = found.max(self.read(snapshot, field, variant, *share, true)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adds up one term in one field; answers in how many live entries it occurs.
+    fn read(
+        &mut self,
+        snapshot: &Snapshot,
+        field: usize,
+        term: &str,
+        share: f32,
+        matched_only: bool,
+    ) -> tantivy::Result<usize> {
+        let mut found = 0;
+        let table = &snapshot.norm[field];
+        for segment in &snapshot.segments {
+            let Some(norms) = &segment.norms[field] else { continue };
+            each(&segment.text[field], term, IndexRecordOption::WithFreqs, |entry, frequency| {
+                if !segment.is_alive(entry) {
+                    return;
+                }
+                found += 1;
+                let at = (segment.base + entry) as usize;
+                if matched_only && self.score[at] == 0.0 {
+                    return;
+                }
+                if self.frequency[at] == 0.0 {
+                    self.touched.push(at as u32);
+                }
+                self.frequency[at] +=
+                    share * repeated(field, frequency) * table[usize::from(norms.fieldnorm_id(entry))];
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// Adds the gathered term, which occurs in `found` entries, to the scores.
+    fn add(&mut self, snapshot: &Snapshot, found: usize, weight: f32, covers: u32) {
+        let (live, found) = (snapshot.live as f32, found as f32);
+        let rarity = weight * (1.0 + (live - found + 0.5) / (found + 0.5)).ln();
         for entry in self.touched.drain(..) {
             let at = entry as usize;
             let frequency = std::mem::take(&mut self.frequency[at]);
             if self.score[at] == 0.0 {
                 self.matched.push(entry);
             }
-            self.score[at] += rarity * frequency * (weights.k1 + 1.0) / (frequency + weights.k1);
-            self.covered[at] |= term.covers;
+            self.score[at] += rarity * frequency * (weights::SATURATION + 1.0) / (frequency + weights::SATURATION);
+            self.covered[at] |= covers;
         }
     }
 
@@ -168,7 +209,6 @@ impl Scratch {
         limit: usize,
         per_document: bool,
     ) -> Vec<Hit> {
-        let weights = Weights::get();
         for (entry, _) in &pinned {
             if self.score[*entry as usize] == 0.0 {
                 self.matched.push(*entry);
@@ -183,9 +223,9 @@ impl Scratch {
                     continue;
                 }
                 let mut score = self.score[entry as usize];
-                if words <= weights.covered_terms && words > 1 {
+                if (2..=weights::COVERED_WORDS).contains(&words) {
                     let share = self.covered[entry as usize].count_ones() as f32 / words as f32;
-                    score *= share.powf(weights.coverage);
+                    score *= share.powi(weights::COVERAGE);
                 }
                 highest = highest.max(score);
                 found.push((score, entry));
@@ -237,7 +277,7 @@ fn meant(snapshot: &Snapshot, entries: &Entries, word: &str) -> tantivy::Result<
     let mut analyser = Analyser::new();
     let mut meant: Vec<(String, f32)> = Vec::new();
     for near in replacements(snapshot, entries.words, word)? {
-        let share = Weights::get().typo.powi(i32::from(near.distance));
+        let share = weights::CORRECTION.powi(i32::from(near.distance));
         for (term, _) in variants(&near.word, &snapshot.languages, &mut analyser) {
             if !meant.iter().any(|(other, _)| *other == term) {
                 meant.push((term, share));

@@ -52,7 +52,7 @@ pub(crate) struct Entries {
     pub words: Field,
     /// Normal forms of identifiers that the document bears.
     pub identifiers: Field,
-    /// Normal forms of identifiers that its title mentions.
+    /// Normal forms of identifiers that its title or a field mentions.
     pub mentions: Field,
     /// Terms of filters.
     pub exact: Field,
@@ -155,7 +155,7 @@ impl Entries {
 
     /// What all chunks of a document share, analysed once.
     fn shared(&self, live: &LiveDocument, language: Language, analyser: &mut Analyser) -> Shared {
-        let mut flat = flatten(&live.fields);
+        let mut flat = flatten(&live.fields, &live.title);
         let mut plain = String::new();
         let mut terms = Vec::new();
         let title = &live.title[..live.title.floor_char_boundary(MAX_TITLE_BYTES)];
@@ -177,6 +177,7 @@ impl Entries {
             .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()))
             .filter(|word| has_shape(word))
             .filter_map(normal_form)
+            .chain(flat.mentions.drain(..))
             .filter(|form| flat.identifiers.binary_search(form).is_err())
             .collect();
         mentions.sort_unstable();

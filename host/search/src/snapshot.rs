@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     language::{DEFAULT, Language},
     schema::{self, Entries, TEXTS},
-    weights::Weights,
+    weights,
 };
 
 /// One immutable part of an index.
@@ -163,9 +163,8 @@ fn norm_table(field: usize, segments: &[Segment]) -> Vec<f32> {
     let having: u64 = seen[1..].iter().sum();
     let total: u64 = seen.iter().enumerate().map(|(id, count)| count * length(id)).sum();
     let average = if having == 0 { 1.0 } else { total as f32 / having as f32 };
-    let weights = Weights::get();
-    let b = weights.b[field];
-    (0..256).map(|id| weights.field[field] / (1.0 - b + b * length(id) as f32 / average)).collect()
+    let b = weights::LENGTH[field];
+    (0..256).map(|id| weights::FIELD[field] / (1.0 - b + b * length(id) as f32 / average)).collect()
 }
 
 fn languages(segments: &[Segment]) -> tantivy::Result<Vec<Language>> {

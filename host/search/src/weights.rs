@@ -1,52 +1,32 @@
-//! The numbers of ranking, tuned on the development sets with rules that hold for any of them.
-
-use std::sync::LazyLock;
+//! The numbers of ranking, tuned on the development sets (products, help, encyclopaedic paragraphs) to serve all of them at once.
 
 use crate::schema::TEXTS;
 
-/// BM25F: terms of all fields are added up with weights before they saturate (Robertson, Zaragoza & Taylor 2004).
-pub(crate) struct Weights {
-    /// Title, headings, body, codes, brand, attributes.
-    pub field: [f32; TEXTS],
-    /// How far a field's length counts against it.
-    pub b: [f32; TEXTS],
-    /// Where repetition stops to help.
-    pub k1: f32,
-    /// Exponent of the covered share of the query's terms, for queries of at most [`Self::covered_terms`].
-    pub coverage: f32,
-    /// See [`Self::coverage`].
-    pub covered_terms: usize,
-    /// Two neighbouring words of the query written as one.
-    pub compound: f32,
-    /// A corrected word, per step of distance.
-    pub typo: f32,
-    pub extra: [f32; 8],
-}
+// BM25F: weighted, length-normalised frequencies of all fields are added up before they saturate (Robertson, Zaragoza & Taylor,
+// CIKM 2004). In the order title, headings, body, codes, brand, attributes:
 
-impl Weights {
-    pub(crate) fn get() -> &'static Self {
-        static WEIGHTS: LazyLock<Weights> = LazyLock::new(|| {
-            let mut v: Vec<f32> = vec![
-                3.0, 1.5, 1.0, 3.0, 1.0, 0.3, 0.5, 0.5, 0.5, 0.0, 0.0, 0.5, 1.2, 1.0, 3.0, 0.8, 0.8, 0., 0., 0., 0.,
-                0., 0., 0., 0.,
-            ];
-            if let Ok(text) = std::env::var("W") {
-                for pair in text.split(',').filter(|p| !p.is_empty()) {
-                    let (i, x) = pair.split_once('=').expect("i=x");
-                    v[i.parse::<usize>().expect("i")] = x.parse().expect("x");
-                }
-            }
-            Weights {
-                field: std::array::from_fn(|i| v[i]),
-                b: std::array::from_fn(|i| v[6 + i]),
-                k1: v[12],
-                coverage: v[13],
-                covered_terms: v[14] as usize,
-                compound: v[15],
-                typo: v[16],
-                extra: std::array::from_fn(|i| v[17 + i]),
-            }
-        });
-        &WEIGHTS
-    }
-}
+/// What a word counts in a field.
+pub(crate) const FIELD: [f32; TEXTS] = [3.5, 1.5, 1.0, 0.5, 1.0, 0.3];
+
+/// How far a field's length counts against it. Attributes are lists of very different lengths, so theirs counts in full.
+pub(crate) const LENGTH: [f32; TEXTS] = [0.5, 0.5, 0.75, 0.5, 0.5, 1.0];
+
+/// Exponent of a word's frequency in a field: prose repeats by habit, a title that repeats a word is about it.
+pub(crate) const REPETITION: [f32; TEXTS] = [1.15, 1.0, 0.6, 1.0, 1.0, 1.0];
+
+/// Where more of the same word stops to help.
+pub(crate) const SATURATION: f32 = 2.5;
+
+/// A query of two or three words is usually a conjunction: its score is multiplied by the covered share of its words to this power.
+/// Longer queries lose by it.
+pub(crate) const COVERAGE: i32 = 3;
+pub(crate) const COVERED_WORDS: usize = 3;
+
+/// Weight of a stop word beside other words. It cannot bring up a passage, only move one that matches anyway.
+pub(crate) const STOP_WORD: f32 = 0.4;
+
+/// Weight of two neighbouring words of the query written as one (`smart watch`, `smartwatch`).
+pub(crate) const COMPOUND: f32 = 0.3;
+
+/// Share of a corrected word, per step of edit distance.
+pub(crate) const CORRECTION: f32 = 0.8;
