@@ -47,6 +47,9 @@ impl Flow {
 
     /// Text whose white space means nothing.
     pub(crate) fn inline(&mut self, out: &mut String, text: &str) {
+        if text.is_ascii() {
+            return self.ascii(out, text);
+        }
         let mut rest = text;
         loop {
             let word_at = rest.find(|c: char| !c.is_whitespace());
@@ -59,6 +62,33 @@ impl Flow {
             self.pay(out);
             out.push_str(&rest[..end]);
             rest = &rest[end..];
+        }
+    }
+
+    /// The same for most text, copying words with single spaces between them at once.
+    fn ascii(&mut self, out: &mut String, text: &str) {
+        let bytes = text.as_bytes();
+        let is_white = |at: usize| bytes.get(at).is_some_and(|byte| matches!(byte, b' ' | b'\t'..=b'\r'));
+        let mut at = 0;
+        while at < bytes.len() {
+            if is_white(at) {
+                self.space();
+                at += 1;
+                continue;
+            }
+            let start = at;
+            loop {
+                while at < bytes.len() && !is_white(at) {
+                    at += 1;
+                }
+                let single = at + 1 < bytes.len() && bytes[at] == b' ' && !is_white(at + 1);
+                if !single {
+                    break;
+                }
+                at += 1;
+            }
+            self.pay(out);
+            out.push_str(&text[start..at]);
         }
     }
 
@@ -102,6 +132,25 @@ impl Flow {
                 let want = if owed == Break::Blank { 2 } else { 1 };
                 out.extend(std::iter::repeat_n('\n', want - have.min(want)));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_collapses_alike_in_every_script() {
+        for (text, wanted) in
+            [("  a  b\t\nc d ", "a b c d"), ("é\u{a0} ü  a b\u{3000}", "é ü a b"), (" \u{b} ", ""), ("a", "a")]
+        {
+            let (mut flow, mut out) = (Flow::default(), String::new());
+            flow.inline(&mut out, text);
+            assert_eq!(out, wanted);
+            flow.inline(&mut out, "x");
+            let glue = if text == "a" || wanted.is_empty() { "" } else { " " };
+            assert_eq!(out, format!("{wanted}{glue}x"));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Markdown (CommonMark with tables, footnotes, task lists, front matter) to sections.
 
+use std::collections::BTreeMap;
+
 use pulldown_cmark::{Event, HeadingLevel, MetadataBlockKind, Options, Parser, Tag, TagEnd};
 use tributary_plugin_sdk::{Extracted, Failure, Locator};
 
@@ -39,7 +41,8 @@ struct Writer {
     cells: Option<usize>,
     metadata: Option<(MetadataBlockKind, String)>,
     html: Option<String>,
-    slugs: std::collections::HashMap<String, u32>,
+    /// Fragments so far, with how often each was repeated.
+    slugs: BTreeMap<String, u32>,
 }
 
 impl Writer {
@@ -159,18 +162,22 @@ impl Writer {
 
     /// The fragment that GitHub and most site generators give a heading.
     fn slug(&mut self, heading: &str) -> String {
-        let slug: String = heading
-            .trim()
-            .chars()
-            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
-            .flat_map(char::to_lowercase)
-            .map(|c| if c == ' ' { '-' } else { c })
-            .take(200)
-            .collect();
-        match self.slugs.entry(slug.clone()).and_modify(|count| *count += 1).or_insert(0) {
-            0 => slug,
-            count => format!("{slug}-{count}"),
+        let mut slug = String::with_capacity(heading.len());
+        for c in heading.trim().chars().take(200) {
+            match c {
+                ' ' => slug.push('-'),
+                '-' | '_' => slug.push(c),
+                c if c.is_ascii_alphanumeric() => slug.push(c.to_ascii_lowercase()),
+                c if c.is_alphanumeric() => slug.extend(c.to_lowercase()),
+                _ => {}
+            }
         }
+        if let Some(count) = self.slugs.get_mut(&slug) {
+            *count += 1;
+            return format!("{slug}-{count}");
+        }
+        self.slugs.insert(slug.clone(), 0);
+        slug
     }
 
     fn end_metadata(&mut self) {
