@@ -45,6 +45,19 @@ pub async fn databases() -> Vec<Database> {
     databases
 }
 
+/// The tests' Redis; `None`, with a loud line, where there is none and it may be missing.
+pub fn redis() -> Option<String> {
+    let url = std::env::var("TRIBUTARY_TEST_REDIS").ok();
+    if url.is_none() {
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "TRIBUTARY_TEST_REDIS is not set, and with CI=true nothing may be skipped"
+        );
+        eprintln!("SKIPPED with Redis: TRIBUTARY_TEST_REDIS is not set");
+    }
+    url
+}
+
 /// A server process with its data; killed and cleaned up when dropped.
 pub struct Server {
     process: Process,
