@@ -51,7 +51,7 @@ async fn a_sync_killed_twenty_times_ends_in_the_same_documents() {
         let run = server.start_sync(&source, json!({})).await;
         let mut interrupted = 0;
         for _ in 0..KILLS {
-            sleep(Duration::from_millis(rng.random_range(0..500))).await;
+            sleep(Duration::from_millis(rng.random_range(0..1_200))).await;
             let status = server.get(&run).await.ok()["status"].clone();
             interrupted += usize::from(status == "running");
             server.kill();
