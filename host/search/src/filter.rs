@@ -55,6 +55,11 @@ impl Prepared {
         Ok(Self { conditions, carriers })
     }
 
+    /// Whether every entry passes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
     /// Whether the entry passes; `segment` is its place in the snapshot.
     pub(crate) fn passes(&self, place: usize, segment: &Segment, entry: u32) -> bool {
         self.conditions.iter().zip(&self.carriers).all(|(condition, carriers)| match condition {

@@ -216,20 +216,20 @@ impl Scratch {
         }
         let mut found: Vec<(f32, u32)> = Vec::with_capacity(self.matched.len());
         let mut highest = 0.0f32;
-        for (place, segment) in snapshot.segments.iter().enumerate() {
-            let range = segment.base..segment.base + segment.len;
-            for &entry in self.matched.iter().filter(|entry| range.contains(entry)) {
+        for &entry in &self.matched {
+            if !filter.is_empty() {
+                let (place, segment) = snapshot.locate(entry);
                 if !filter.passes(place, segment, entry - segment.base) {
                     continue;
                 }
-                let mut score = self.score[entry as usize];
-                if (2..=weights::COVERED_WORDS).contains(&words) {
-                    let share = self.covered[entry as usize].count_ones() as f32 / words as f32;
-                    score *= share.powi(weights::COVERAGE);
-                }
-                highest = highest.max(score);
-                found.push((score, entry));
             }
+            let mut score = self.score[entry as usize];
+            if (2..=weights::COVERED_WORDS).contains(&words) {
+                let share = self.covered[entry as usize].count_ones() as f32 / words as f32;
+                score *= share.powi(weights::COVERAGE);
+            }
+            highest = highest.max(score);
+            found.push((score, entry));
         }
         for (score, entry) in &mut found {
             if let Ok(at) = pinned.binary_search_by_key(entry, |(entry, _)| *entry) {
@@ -296,7 +296,8 @@ fn order(snapshot: &Snapshot, top: &mut [(f32, u32)], limit: usize, per_document
             break;
         }
         for entry in tie_break(snapshot, tied) {
-            let (segment, at) = snapshot.locate(entry);
+            let (_, segment) = snapshot.locate(entry);
+            let at = entry - segment.base;
             let document_id = segment.document(at);
             if per_document && hits.iter().any(|hit| hit.document_id == document_id) {
                 continue;
@@ -319,7 +320,8 @@ fn tie_break(snapshot: &Snapshot, tied: &[(f32, u32)]) -> Vec<u32> {
     let mut named: Vec<_> = tied
         .iter()
         .map(|(_, entry)| {
-            let (segment, at) = snapshot.locate(*entry);
+            let (_, segment) = snapshot.locate(*entry);
+            let at = entry - segment.base;
             let name = segment.external_id(segment.external_ordinal(at));
             (name, segment.document(at), segment.chunk(at), *entry)
         })

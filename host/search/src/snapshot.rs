@@ -78,11 +78,10 @@ impl Snapshot {
         Ok(Self { position, segments, len, live, norm, languages, _searcher: searcher })
     }
 
-    /// The segment of an entry and its number there.
-    pub(crate) fn locate(&self, entry: u32) -> (&Segment, u32) {
-        let at = self.segments.partition_point(|segment| segment.base <= entry) - 1;
-        let segment = &self.segments[at];
-        (segment, entry - segment.base)
+    /// The segment of an entry and its place among the segments.
+    pub(crate) fn locate(&self, entry: u32) -> (usize, &Segment) {
+        let place = self.segments.partition_point(|segment| segment.base <= entry) - 1;
+        (place, &self.segments[place])
     }
 }
 
