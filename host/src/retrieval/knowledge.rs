@@ -129,8 +129,13 @@ impl Knowledge {
                 tributary_search::Error::Damaged => Error::Rebuilding,
                 error => Error::Search(error),
             })?;
-        let mut passages = tenant.passages(&found.hits).await?;
-        passages.truncate(query.top_k);
+        // The spare ones are read only when the record did drop some.
+        let (wanted, spare) = found.hits.split_at(query.top_k.min(found.hits.len()));
+        let mut passages = tenant.passages(wanted).await?;
+        if passages.len() < wanted.len() {
+            passages.extend(tenant.passages(spare).await?);
+            passages.truncate(query.top_k);
+        }
         let items = passages
             .into_iter()
             .map(|passage| Ranked {
