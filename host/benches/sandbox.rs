@@ -124,9 +124,10 @@ async fn extract(
     calls: usize,
 ) {
     let mut times = [Vec::new(), Vec::new()];
+    let mut extractors = extractors.each_ref().map(|extractor| extractor.worker());
     for call in 0..calls {
         let blob = &blobs[call % blobs.len()];
-        for (extractor, times) in extractors.iter().zip(&mut times) {
+        for (extractor, times) in extractors.iter_mut().zip(&mut times) {
             let started = Instant::now();
             extractor.extract(blob, media_type, None).await.unwrap();
             times.push(started.elapsed());

@@ -59,6 +59,10 @@ impl Host for Guest {
         files::open(root, path, max_bytes)
     }
 
+    fn open_all(&self, root: &str, paths: &[String], max_bytes: u64) -> Result<Vec<Result<BlobId, Failure>>, Failure> {
+        files::open_all(root, paths, max_bytes)
+    }
+
     fn lookup(&self, external_ids: &[String]) -> Result<Vec<Option<String>>, Failure> {
         ledger::lookup(external_ids)
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the benchmarks of the server, the sandbox and the store, optimised, with components and services at hand.
+//! `cargo xtask bench`: the benchmarks of the server, the sandbox, the search and the store, optimised, with components and services at hand.
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Whose `benches` are run.
-const PACKAGES: [&str; 3] = ["tributary", "tributary-sandbox", "tributary-store"];
+const PACKAGES: [&str; 4] = ["tributary", "tributary-sandbox", "tributary-search", "tributary-store"];
 
 pub(crate) fn bench(name: Option<String>, args: Vec<String>) -> Result<()> {
     Services::ensure_installed()?;

@@ -9,7 +9,7 @@ use tributary_core::{
 use tributary_plugin_extract::extract_bytes;
 use tributary_plugin_file::FileConnector;
 use tributary_plugin_sdk as sdk;
-use tributary_sandbox::{Blob, Connector, Extractor, FileKind, HostServices};
+use tributary_sandbox::{Blob, Connector, Extractor, ExtractorWorker, FileKind, HostServices};
 
 /// The file connector. Only `pull` works.
 pub struct NativeConnector;
@@ -50,10 +50,16 @@ fn only_pulls() -> host::Failure {
 /// The extractor.
 pub struct NativeExtractor;
 
-#[async_trait]
 impl Extractor for NativeExtractor {
+    fn worker(&self) -> Box<dyn ExtractorWorker> {
+        Box::new(Self)
+    }
+}
+
+#[async_trait]
+impl ExtractorWorker for NativeExtractor {
     async fn extract(
-        &self,
+        &mut self,
         blob: &Blob,
         media_type: &str,
         name: Option<&str>,
@@ -117,6 +123,15 @@ impl sdk::Host for NativeHost {
         let blob = files.open(root, path, max_bytes).map_err(failure_from_host)?;
         meter.add(blob.size_bytes());
         blobs.add(blob).map_err(failure_from_host)
+    }
+
+    fn open_all(
+        &self,
+        root: &str,
+        paths: &[String],
+        max_bytes: u64,
+    ) -> Result<Vec<Result<sdk::BlobId, sdk::Failure>>, sdk::Failure> {
+        Ok(paths.iter().map(|path| self.open(root, path, max_bytes)).collect())
     }
 
     fn lookup(&self, external_ids: &[String]) -> Result<Vec<Option<String>>, sdk::Failure> {

@@ -56,7 +56,7 @@ async fn main() {
     let mut times = Vec::with_capacity(CALLS);
     for _ in 0..CALLS {
         let start = Instant::now();
-        extractor.extract(&blob, "text/plain", None).await.unwrap();
+        extractor.worker().extract(&blob, "text/plain", None).await.unwrap();
         times.push(start.elapsed());
     }
     report("pooled: extract", times);

@@ -1,4 +1,4 @@
-//! Processor time of one call, measured on whatever threads it runs.
+//! Processor time of a call, measured on whatever threads it runs.
 
 use std::{
     pin::pin,
@@ -26,6 +26,11 @@ impl CpuClock {
     /// Time spent in finished polls; to be asked from outside the call.
     pub(crate) fn spent_before(&self) -> Duration {
         Duration::from_nanos(self.spent_ns.load(Relaxed))
+    }
+
+    /// Starts again from zero.
+    pub(crate) fn restart(&self) {
+        self.spent_ns.store(0, Relaxed);
     }
 
     /// Runs `call` on this clock.

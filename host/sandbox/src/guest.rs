@@ -8,7 +8,7 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, Was
 
 use crate::{
     bindings::{blobs, connector::ConnectorPlugin, files, ledger, log, state, types},
-    blobs::Blobs,
+    blobs::{Blob, BlobLimits, Blobs},
     files::FileKind,
     guest_log::{GuestLog, Level},
     limits::Limiter,
@@ -41,10 +41,17 @@ impl Guest {
         Self { wasi: wasi(&log, false), table: table(), limiter, blobs, log, services }
     }
 
-    /// An extractor's call: its blobs, a log, one fixed moment and the same randomness every time.
-    pub(crate) fn extractor(limiter: Limiter, blobs: Arc<Blobs>, name: &str) -> Self {
+    /// An extractor: its blob, a log, one fixed moment and the same randomness every time.
+    pub(crate) fn extractor(limiter: Limiter, name: &str) -> Self {
         let log = Arc::new(GuestLog::new(name));
-        Self { wasi: wasi(&log, true), table: table(), limiter, blobs, log, services: None }
+        Self { wasi: wasi(&log, true), table: table(), limiter, blobs: Arc::default(), log, services: None }
+    }
+
+    /// From now on this blob, alone, is in reach.
+    pub(crate) fn only(&mut self, blob: Blob) -> Result<u64, Failure> {
+        let limits = BlobLimits { max_total_bytes: blob.size_bytes(), max_blob_bytes: blob.size_bytes(), max_blobs: 1 };
+        self.blobs = Arc::new(Blobs::new(limits));
+        self.blobs.add(blob)
     }
 
     fn services(&self) -> Result<&HostServices, types::Failure> {
@@ -164,6 +171,16 @@ impl files::Host for Guest {
 
     async fn open(&mut self, root: String, path: String, max_bytes: u64) -> Result<u64, types::Failure> {
         Ok(self.services()?.open(root, path, max_bytes).await?)
+    }
+
+    async fn open_all(
+        &mut self,
+        root: String,
+        paths: Vec<String>,
+        max_bytes: u64,
+    ) -> Result<Vec<Result<u64, types::Failure>>, types::Failure> {
+        let opened = self.services()?.open_all(root, paths, max_bytes).await?;
+        Ok(opened.into_iter().map(|blob| blob.map_err(Into::into)).collect())
     }
 }
 

@@ -1,8 +1,9 @@
 //! Tributary's sandbox: untrusted WASM components behind plain traits. The only crate that knows wasmtime.
 //!
 //! [`Sandbox::install`] checks and compiles a component; [`Sandbox::connector`] and [`Sandbox::extractor`] hand it out as a
-//! [`Connector`] or an [`Extractor`]. Each call gets a fresh instance with limits on processor time, waiting, memory and what it
-//! hands over, and ends as a value or a typed [`Failure`](tributary_core::contract::Failure), whatever the component does.
+//! [`Connector`] or an [`Extractor`]. Each call of a connector gets a fresh instance; an extractor's reads file after file of one
+//! source. Each call has limits on processor time, waiting, memory and what it hands over, and ends as a value or a typed
+//! [`Failure`](tributary_core::contract::Failure), whatever the component does.
 //! What a connector can reach is a [`HostServices`], which native code may use just as well.
 //!
 //! Nothing here knows databases, HTTP servers or what documents mean.
@@ -12,7 +13,6 @@
 mod bindings;
 mod blobs;
 mod cache;
-mod call;
 mod convert;
 mod cpu;
 mod engine;
@@ -27,6 +27,7 @@ mod services;
 mod state;
 mod stdio;
 mod text;
+mod turn;
 mod wasm;
 
 pub use blobs::{Blob, BlobLimits, Blobs};
@@ -34,8 +35,8 @@ pub use files::{Entry, FileKind, Files, Listing, MAX_SLICE, Roots};
 pub use gate::{InstallError, Kind};
 pub use guest_log::{GuestLog, Level};
 pub use limits::{CallLimits, SandboxOptions};
-pub use plugin::{Connector, Extractor};
+pub use plugin::{Connector, Extractor, ExtractorWorker};
 pub use sandbox::{Artifact, Sandbox};
-pub use services::{EmptyLedger, HostServices, MAX_EXTERNAL_ID_BYTES, MAX_LOOKUP_IDS, Meter};
+pub use services::{EmptyLedger, HostServices, MAX_EXTERNAL_ID_BYTES, MAX_LOOKUP_IDS, MAX_OPEN_ALL, Meter};
 pub use state::{MAX_STATE_BYTES, StateBuffer};
 pub use wasm::{WasmConnector, WasmExtractor};

@@ -82,12 +82,18 @@ pub(crate) enum Exhausted {
 
 /// Adds up all memories and tables of a store; asking for more ends the call.
 pub(crate) struct Limiter {
+    allowed_bytes: usize,
     left_bytes: usize,
 }
 
 impl Limiter {
     pub(crate) fn new(memory_bytes: usize) -> Self {
-        Self { left_bytes: memory_bytes }
+        Self { allowed_bytes: memory_bytes, left_bytes: memory_bytes }
+    }
+
+    /// Bytes of all memories and tables together.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.allowed_bytes - self.left_bytes
     }
 
     fn grow(

@@ -20,9 +20,15 @@ pub trait Connector: Send + Sync {
     async fn pull(&self, request: &PullRequest, services: &HostServices) -> Result<Page, Failure>;
 }
 
-/// Turns a file of some format into text. Pure: the same blob always gives the same sections.
-#[async_trait]
+/// Turns files of some formats into text. Pure: the same blob always gives the same sections.
 pub trait Extractor: Send + Sync {
+    /// Someone to give files to, one after another. Files that must never meet, such as those of two sources, need two workers.
+    fn worker(&self) -> Box<dyn ExtractorWorker>;
+}
+
+/// Extracts one file at a time.
+#[async_trait]
+pub trait ExtractorWorker: Send {
     /// The text of `blob`; `name` is the file name, a hint only.
-    async fn extract(&self, blob: &Blob, media_type: &str, name: Option<&str>) -> Result<Extracted, Failure>;
+    async fn extract(&mut self, blob: &Blob, media_type: &str, name: Option<&str>) -> Result<Extracted, Failure>;
 }

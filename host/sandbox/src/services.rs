@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -31,6 +31,8 @@ use crate::{
 const HOST_CALL: Duration = Duration::from_secs(30);
 /// Ids one look-up may ask for.
 pub const MAX_LOOKUP_IDS: usize = 10_000;
+/// Files opened at once.
+pub const MAX_OPEN_ALL: usize = 1_000;
 /// Longest external id.
 pub const MAX_EXTERNAL_ID_BYTES: usize = 1024;
 
@@ -105,18 +107,57 @@ impl HostServices {
 
     /// Reads a file into one of the page's blobs; see [`Files::open`].
     pub async fn open(&self, root: String, path: String, max_bytes: u64) -> Result<u64, Failure> {
-        let (files, blobs) = (self.files.clone(), self.blobs.clone());
+        let services = self.clone();
+        on_disk("reading a file", move || services.open_now(&root, &path, max_bytes)).await
+    }
+
+    /// Reads up to [`MAX_OPEN_ALL`] files into blobs of the page, one answer per path.
+    pub async fn open_all(
+        &self,
+        root: String,
+        mut paths: Vec<String>,
+        max_bytes: u64,
+    ) -> Result<Vec<Result<u64, Failure>>, Failure> {
+        if paths.len() > MAX_OPEN_ALL {
+            return Err(Failure::new(
+                Fault::TooLarge,
+                "too_many_files",
+                format!("open at most {MAX_OPEN_ALL} files at once, not {}", paths.len()),
+            ));
+        }
+        let mut opened = Vec::with_capacity(paths.len());
+        paths.reverse();
+        // A slow disk gets a time limit for each second of work, not one for all of it.
+        while !paths.is_empty() {
+            let (services, root) = (self.clone(), root.clone());
+            let (left, mut more) = on_disk("reading files", move || {
+                let start = Instant::now();
+                let mut opened = Vec::with_capacity(paths.len());
+                while start.elapsed() < Duration::from_secs(1)
+                    && let Some(path) = paths.pop()
+                {
+                    opened.push(services.open_now(&root, &path, max_bytes));
+                }
+                Ok((paths, opened))
+            })
+            .await?;
+            paths = left;
+            opened.append(&mut more);
+        }
+        Ok(opened)
+    }
+
+    /// Blocking.
+    fn open_now(&self, root: &str, path: &str, max_bytes: u64) -> Result<u64, Failure> {
+        let blobs = &self.blobs;
         let max_bytes = max_bytes.min(blobs.max_blob_bytes());
-        let (id, size_bytes) = on_disk("reading a file", move || {
-            let remaining = blobs.remaining_bytes();
-            let blob = files.open(&root, &path, max_bytes.min(remaining)).map_err(|failure| {
-                // The page's budget, not the file, was too small.
-                if failure.fault == Fault::TooLarge && remaining < max_bytes { blobs.page_full() } else { failure }
-            })?;
-            let size_bytes = blob.size_bytes();
-            Ok((blobs.add(blob)?, size_bytes))
-        })
-        .await?;
+        let remaining = blobs.remaining_bytes();
+        let blob = self.files.open(root, path, max_bytes.min(remaining)).map_err(|failure| {
+            // The page's budget, not the file, was too small.
+            if failure.fault == Fault::TooLarge && remaining < max_bytes { blobs.page_full() } else { failure }
+        })?;
+        let size_bytes = blob.size_bytes();
+        let id = blobs.add(blob)?;
         self.meter.add(size_bytes);
         Ok(id)
     }

@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tributary_core::contract::{CheckItem, Descriptor, Extracted, Failure, Page, PullRequest};
+use tributary_core::contract::{CheckItem, Descriptor, Extracted, Failure, Fault, Page, PullRequest};
 use wasmtime::Store;
 
 use crate::{
-    bindings::{connector::ConnectorPluginPre, extractor::ExtractorPluginPre},
-    blobs::{Blob, BlobLimits, Blobs},
-    call::Call,
+    bindings::{
+        connector::ConnectorPluginPre,
+        extractor::{ExtractorPlugin, ExtractorPluginPre},
+    },
+    blobs::Blob,
     convert,
     guest::Guest,
     limits::{CallLimits, Limiter},
-    plugin::{Connector, Extractor},
+    plugin::{Connector, Extractor, ExtractorWorker},
     sandbox::Inner,
     services::HostServices,
+    turn::Turn,
 };
 
 /// An installed connector. Every call gets an instance of its own.
@@ -31,18 +34,18 @@ impl WasmConnector {
         Self { sandbox, pre, name }
     }
 
-    async fn begin(&self, limits: CallLimits, services: Option<HostServices>) -> Result<(Call, Store<Guest>), Failure> {
+    async fn begin(&self, limits: CallLimits, services: Option<HostServices>) -> Result<(Turn, Store<Guest>), Failure> {
         let guest = Guest::connector(Limiter::new(limits.memory_bytes), services, &self.name);
         let sandbox = &self.sandbox;
-        Call::begin(&sandbox.engine, &sandbox.turns, sandbox.max_wait(), &self.name, limits, guest).await
+        Turn::begin(&sandbox.engine, &sandbox.turns, sandbox.max_wait(), &self.name, limits, guest).await
     }
 }
 
 #[async_trait]
 impl Connector for WasmConnector {
     async fn describe(&self) -> Result<Descriptor, Failure> {
-        let (call, mut store) = self.begin(self.sandbox.options.describe, None).await?;
-        let raw = call
+        let (turn, mut store) = self.begin(self.sandbox.options.describe, None).await?;
+        let raw = turn
             .run(async {
                 let plugin = self.pre.instantiate_async(&mut store).await?;
                 plugin.tributary_connector_connector().call_describe(&mut store).await
@@ -52,9 +55,9 @@ impl Connector for WasmConnector {
     }
 
     async fn check(&self, config: &str, services: &HostServices) -> Result<Vec<CheckItem>, Failure> {
-        let (call, mut store) = self.begin(self.sandbox.options.check, Some(services.clone())).await?;
+        let (turn, mut store) = self.begin(self.sandbox.options.check, Some(services.clone())).await?;
         let config = config.to_owned();
-        let raw = call
+        let raw = turn
             .run(async {
                 let plugin = self.pre.instantiate_async(&mut store).await?;
                 plugin.tributary_connector_connector().call_check(&mut store, &config).await
@@ -67,9 +70,9 @@ impl Connector for WasmConnector {
         let mut limits = self.sandbox.options.pull;
         limits.deadline_ms = limits.deadline_ms.min(request.deadline_ms);
         let seen = if request.full { services.with_hidden_ledger() } else { services.clone() };
-        let (call, mut store) = self.begin(limits, Some(seen)).await?;
+        let (turn, mut store) = self.begin(limits, Some(seen)).await?;
         let asked = convert::request(request, limits.deadline_ms);
-        let raw = call
+        let raw = turn
             .run(async {
                 let plugin = self.pre.instantiate_async(&mut store).await?;
                 plugin.tributary_connector_connector().call_pull(&mut store, &asked).await
@@ -80,7 +83,7 @@ impl Connector for WasmConnector {
     }
 }
 
-/// An installed extractor. Every call gets an instance of its own, with nothing in reach but the blob.
+/// An installed extractor.
 #[derive(Clone)]
 pub struct WasmExtractor {
     sandbox: Arc<Inner>,
@@ -92,25 +95,75 @@ impl WasmExtractor {
     pub(crate) fn new(sandbox: Arc<Inner>, pre: ExtractorPluginPre<Guest>, name: String) -> Self {
         Self { sandbox, pre, name }
     }
+
+    async fn instance(&self) -> Result<Instance, Failure> {
+        let limits = self.sandbox.options.extract;
+        let guest = Guest::extractor(Limiter::new(limits.memory_bytes), &self.name);
+        let sandbox = &self.sandbox;
+        let (turn, mut store) =
+            Turn::begin(&sandbox.engine, &sandbox.turns, sandbox.max_wait(), &self.name, limits, guest).await?;
+        let plugin = turn.run(self.pre.instantiate_async(&mut store)).await?;
+        Ok(Instance { turn, store, plugin, files: 0 })
+    }
+}
+
+impl Extractor for WasmExtractor {
+    fn worker(&self) -> Box<dyn ExtractorWorker> {
+        Box::new(WasmWorker { extractor: self.clone(), instance: None })
+    }
+}
+
+/// Files one instance reads at most.
+const MAX_FILES: u32 = 256;
+/// An instance that has grown by more than this is not kept.
+const MAX_KEPT_BYTES: usize = 32 << 20;
+
+/// Keeps its instance from file to file, as starting one costs more than reading a small file (`benches/sandbox`). There is
+/// nothing in an instance's reach but the file at hand and its own memory.
+struct WasmWorker {
+    extractor: WasmExtractor,
+    instance: Option<Instance>,
+}
+
+struct Instance {
+    turn: Turn,
+    store: Store<Guest>,
+    plugin: ExtractorPlugin,
+    files: u32,
+}
+
+impl WasmWorker {
+    /// The instance is kept only when it answered, and is still small.
+    async fn extract_with(
+        &mut self,
+        mut instance: Instance,
+        blob: &Blob,
+        media_type: &str,
+        name: Option<&str>,
+    ) -> Result<Extracted, Failure> {
+        let input = instance.store.data_mut().only(blob.clone())?;
+        let Instance { turn, store, plugin, files } = &mut instance;
+        let raw =
+            turn.run(plugin.tributary_connector_extractor().call_extract(&mut *store, input, media_type, name)).await?;
+        *files += 1;
+        if *files < MAX_FILES && store.data().limiter.used_bytes() <= MAX_KEPT_BYTES {
+            self.instance = Some(instance);
+        }
+        convert::extracted(raw?)
+    }
 }
 
 #[async_trait]
-impl Extractor for WasmExtractor {
-    async fn extract(&self, blob: &Blob, media_type: &str, name: Option<&str>) -> Result<Extracted, Failure> {
-        let limits = self.sandbox.options.extract;
-        let only = BlobLimits { max_total_bytes: blob.size_bytes(), max_blob_bytes: blob.size_bytes(), max_blobs: 1 };
-        let blobs = Arc::new(Blobs::new(only));
-        let input = blobs.add(blob.clone())?;
-        let guest = Guest::extractor(Limiter::new(limits.memory_bytes), blobs, &self.name);
-        let sandbox = &self.sandbox;
-        let (call, mut store) =
-            Call::begin(&sandbox.engine, &sandbox.turns, sandbox.max_wait(), &self.name, limits, guest).await?;
-        let raw = call
-            .run(async {
-                let plugin = self.pre.instantiate_async(&mut store).await?;
-                plugin.tributary_connector_extractor().call_extract(&mut store, input, media_type, name).await
-            })
-            .await?;
-        convert::extracted(raw?)
+impl ExtractorWorker for WasmWorker {
+    async fn extract(&mut self, blob: &Blob, media_type: &str, name: Option<&str>) -> Result<Extracted, Failure> {
+        if let Some(used) = self.instance.take() {
+            match self.extract_with(used, blob, media_type, name).await {
+                // It may have stumbled over what an earlier file left behind: a fresh instance has the last word.
+                Err(failure) if matches!(failure.fault, Fault::Trap | Fault::Memory) => {}
+                result => return result,
+            }
+        }
+        let fresh = self.extractor.instance().await?;
+        self.extract_with(fresh, blob, media_type, name).await
     }
 }

@@ -217,9 +217,9 @@ async fn a_connector_sees_nothing_of_the_machine() {
 async fn an_extractor_is_a_pure_function_of_its_blob() {
     let extractor = probing().await;
     let blob = Blob::from_bytes("hello");
-    let first = extractor.extract(&blob, "text/x", Some("a.x")).await.unwrap();
+    let first = extractor.worker().extract(&blob, "text/x", Some("a.x")).await.unwrap();
     tokio::time::sleep(Duration::from_millis(5)).await;
-    let second = extractor.extract(&blob, "text/x", Some("a.x")).await.unwrap();
+    let second = extractor.worker().extract(&blob, "text/x", Some("a.x")).await.unwrap();
     assert_eq!(first, second);
     let found: Vec<_> = first.sections.iter().map(|section| section.text.as_str()).collect();
     assert_eq!(first.title.as_deref(), Some("Two lines"));
@@ -235,8 +235,28 @@ async fn an_extractor_is_a_pure_function_of_its_blob() {
             "environment 0",
             "files false",
             "type text/x name Some(\"a.x\")",
+            "file 1 of this instance",
         ]
     );
+}
+
+#[tokio::test]
+async fn an_instance_is_kept_from_file_to_file_until_it_fails() {
+    let mut worker = probing().await.worker();
+    let mut extract = async |text: &'static str| {
+        let extracted = worker.extract(&Blob::from_bytes(text), "text/x", None).await;
+        extracted.map(|extracted| extracted.sections.last().unwrap().text.clone())
+    };
+    assert_eq!(extract("one").await.unwrap(), "file 1 of this instance");
+    assert_eq!(extract("two").await.unwrap(), "file 2 of this instance");
+    assert_eq!(extract("refuse").await.unwrap_err().code, "refused");
+    assert_eq!(extract("four").await.unwrap(), "file 4 of this instance", "saying no is an answer");
+    assert_eq!(extract("panic").await.unwrap_err().fault, Fault::Trap);
+    assert_eq!(extract("one again").await.unwrap(), "file 1 of this instance");
+    assert_eq!(extract("poison").await.unwrap(), "file 2 of this instance");
+    assert_eq!(extract("next").await.unwrap(), "file 1 of this instance", "no file spoils the next one");
+    assert_eq!(extract("grow").await.unwrap(), "file 2 of this instance");
+    assert_eq!(extract("after").await.unwrap(), "file 1 of this instance", "what has grown large is not kept");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tributary_core::{
     contract::{Change, Content, Failure, Fault},
     ledger::Ledger,
 };
-use tributary_sandbox::{Connector, Files, HostServices, Meter};
+use tributary_sandbox::{Connector, Files, HostServices, MAX_OPEN_ALL, Meter};
 
 /// Has committed `a` and one value of state.
 struct Committed;
@@ -67,6 +67,33 @@ async fn a_file_arrives_as_a_blob_and_is_counted() {
     let Content::Blob { blob, .. } = &document.content else { panic!("{document:?}") };
     assert_eq!(services.blobs.get(*blob).unwrap().read_all().unwrap(), "hello");
     assert_eq!((services.meter.bytes(), services.meter.requests()), (5, 2));
+}
+
+#[tokio::test]
+async fn files_opened_together_are_answered_in_order_each_on_its_own() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a.txt"), "hello").unwrap();
+    fs::write(root.path().join("long.txt"), "hello, hello").unwrap();
+    let services = services_over(files(root.path()));
+    let paths = ["long.txt", "a.txt", "missing.txt", "../a.txt", "a.txt"].map(str::to_owned).to_vec();
+    let opened = services.open_all("docs".to_owned(), paths, 5).await.unwrap();
+    let opened: Vec<_> = opened
+        .into_iter()
+        .map(|blob| blob.map(|blob| services.blobs.get(blob).unwrap().read_all().unwrap()).map_err(|it| it.code))
+        .collect();
+    assert_eq!(
+        opened,
+        [
+            Err("file_too_large".to_owned()),
+            Ok("hello".into()),
+            Err("not_found".to_owned()),
+            Err("path_not_allowed".to_owned()),
+            Ok("hello".into())
+        ]
+    );
+    assert_eq!((services.meter.bytes(), services.meter.requests()), (10, 2));
+    let many = vec!["a.txt".to_owned(); MAX_OPEN_ALL + 1];
+    assert_eq!(services.open_all("docs".to_owned(), many, 5).await.unwrap_err().code, "too_many_files");
 }
 
 #[tokio::test]

@@ -171,27 +171,26 @@ impl Analyser {
     }
 
     /// The index term of a lower-case word: its stem without diacritics. Words with digits are not stemmed.
-    pub(crate) fn term(&mut self, word: &str, language: Language) -> String {
+    pub(crate) fn term(&mut self, word: &str, language: Language) -> &str {
         let (stemmer, cache) = self.stemmers.entry(language).or_insert_with(|| (language.stemmer(), HashMap::new()));
-        if let Some(term) = cache.get(word) {
-            return term.clone();
+        if !cache.contains_key(word) {
+            let stem = match stemmer {
+                Some(stemmer) if !word.bytes().any(|b| b.is_ascii_digit()) => stemmer.stem(word),
+                _ => Cow::Borrowed(word),
+            };
+            let term = fold(&stem).into_owned();
+            if cache.len() >= MAX_CACHED_STEMS {
+                cache.clear();
+            }
+            cache.insert(word.to_owned(), term);
         }
-        let stem = match stemmer {
-            Some(stemmer) if !word.bytes().any(|b| b.is_ascii_digit()) => stemmer.stem(word),
-            _ => Cow::Borrowed(word),
-        };
-        let term = fold(&stem).into_owned();
-        if cache.len() >= MAX_CACHED_STEMS {
-            cache.clear();
-        }
-        cache.insert(word.to_owned(), term.clone());
-        term
+        &cache[word]
     }
 
     /// Appends the terms of `text` to `terms`, and its plain words to `plain`, each followed by a space.
     pub(crate) fn append(&mut self, text: &str, language: Language, terms: &mut String, plain: &mut String) {
         for word in words(text) {
-            terms.push_str(&self.term(&word.text, language));
+            terms.push_str(self.term(&word.text, language));
             terms.push(' ');
             plain.push_str(&fold(&word.text));
             plain.push(' ');
@@ -236,7 +235,7 @@ mod tests {
         let mut analyser = Analyser::new();
         assert_eq!(analyser.term("batteries", Language::of(Some("en"))), "batteri");
         assert_eq!(
-            analyser.term("batterien", Language::of(Some("de"))),
+            analyser.term("batterien", Language::of(Some("de"))).to_owned(),
             analyser.term("batterie", Language::of(Some("de")))
         );
         assert_eq!(analyser.term("café", Language::Plain), "cafe");

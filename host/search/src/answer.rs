@@ -72,7 +72,7 @@ pub fn best_sentences(query: &str, passages: &[Passage<'_>], max: usize) -> Vec<
     let asked: Vec<Word> = content_words(&query, &languages).into_iter().filter(|word| !word.joined).collect();
     let terms: HashMap<Language, Vec<String>> = languages
         .into_iter()
-        .map(|language| (language, asked.iter().map(|word| analyser.term(&word.text, language)).collect()))
+        .map(|language| (language, asked.iter().map(|word| analyser.term(&word.text, language).to_owned()).collect()))
         .collect();
     let mut read = read(passages, &mut analyser);
     for sentence in &mut read {
@@ -152,7 +152,8 @@ fn read(passages: &[Passage<'_>], analyser: &mut Analyser) -> Vec<Read> {
             let from = char + text[byte..start].chars().count();
             let to = from + text[start..end].chars().count();
             (byte, char) = (end, to);
-            let terms = words(&text[start..end]).iter().map(|word| analyser.term(&word.text, language)).collect();
+            let terms =
+                words(&text[start..end]).iter().map(|word| analyser.term(&word.text, language).to_owned()).collect();
             read.push(Read { passage, bytes: start..end, chars: from..to, language, terms, matches: Vec::new() });
         }
     }

@@ -1,5 +1,7 @@
 //! Highlights: where the words of a query stand in a text.
 
+use std::{collections::HashMap, ops::Range};
+
 use crate::{
     analyse::{Analyser, words},
     language::{DEFAULT, Language},
@@ -9,20 +11,39 @@ use crate::{
 /// Most highlights in one text.
 const MAX_HIGHLIGHTS: usize = 200;
 
-/// Character offsets (start, end exclusive) in `text` of words that share a stem with a content word of `query`; sorted, disjoint.
-/// `language` is that of the text, as a BCP 47 tag; English when not given.
-pub fn highlights(query: &str, text: &str, language: Option<&str>) -> Vec<(usize, usize)> {
-    let language = Language::of(language);
-    let mut analyser = Analyser::new();
-    let wanted: Vec<String> = content_words(&readable(query), &[DEFAULT, language])
-        .into_iter()
-        .map(|word| analyser.term(&word.text, language))
-        .collect();
-    let mut ranges: Vec<_> = words(text)
-        .into_iter()
-        .filter(|word| wanted.contains(&analyser.term(&word.text, language)))
-        .map(|word| word.range)
-        .collect();
+/// Finds the words of one query in text after text; what it learns from one helps with the next.
+pub struct Highlighter {
+    query: String,
+    analyser: Analyser,
+    /// Terms of the query in each language asked for so far.
+    wanted: HashMap<Language, Vec<String>>,
+}
+
+impl Highlighter {
+    /// For the content words of `query`.
+    pub fn new(query: &str) -> Self {
+        Self { query: readable(query), analyser: Analyser::new(), wanted: HashMap::new() }
+    }
+
+    /// Character offsets (start, end exclusive) in `text` of words that share a stem with a word of the query; sorted, disjoint.
+    /// `language` is that of the text, as a BCP 47 tag; English when not given.
+    pub fn highlights(&mut self, text: &str, language: Option<&str>) -> Vec<(usize, usize)> {
+        let language = Language::of(language);
+        let (query, analyser) = (&self.query, &mut self.analyser);
+        let wanted = self.wanted.entry(language).or_insert_with(|| {
+            let words = content_words(query, &[DEFAULT, language]).into_iter();
+            words.map(|word| analyser.term(&word.text, language).to_owned()).collect()
+        });
+        let ranges = words(text)
+            .into_iter()
+            .filter(|word| wanted.iter().any(|wanted| wanted == analyser.term(&word.text, language)))
+            .map(|word| word.range);
+        offsets(text, ranges.collect())
+    }
+}
+
+/// Byte ranges as character offsets, without those inside another.
+fn offsets(text: &str, mut ranges: Vec<Range<usize>>) -> Vec<(usize, usize)> {
     ranges.sort_unstable_by_key(|range| (range.start, usize::MAX - range.end));
     let mut highlights: Vec<(usize, usize)> = Vec::new();
     let (mut byte, mut char) = (0, 0);
@@ -51,7 +72,8 @@ mod tests {
     #[test]
     fn words_match_by_stem_and_offsets_count_characters() {
         let text = "Für Bücher: shipped in é 3 days with TN-2110.";
-        let marked: Vec<String> = highlights("shipping of TN2110 and tn-2110", text, None)
+        let marked: Vec<String> = Highlighter::new("shipping of TN2110 and tn-2110")
+            .highlights(text, None)
             .into_iter()
             .map(|(start, end)| text.chars().skip(start).take(end - start).collect())
             .collect();
@@ -65,7 +87,7 @@ mod tests {
             let mut last = 0;
             for query in [&query, &text] {
                 last = 0;
-                for (start, end) in highlights(query, &text, None) {
+                for (start, end) in Highlighter::new(query).highlights(&text, None) {
                     prop_assert!(last <= start && start < end && end <= length);
                     last = end;
                 }

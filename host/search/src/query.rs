@@ -115,8 +115,8 @@ pub(crate) fn variants(word: &str, languages: &[Language], analyser: &mut Analys
     let mut variants: Vec<(String, f32)> = Vec::with_capacity(languages.len());
     for language in languages {
         let term = analyser.term(word, *language);
-        if !term.is_empty() && !variants.iter().any(|(other, _)| *other == term) {
-            variants.push((term, 1.0));
+        if !term.is_empty() && !variants.iter().any(|(other, _)| other == term) {
+            variants.push((term.to_owned(), 1.0));
         }
     }
     variants

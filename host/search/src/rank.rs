@@ -89,12 +89,12 @@ fn each(
     Ok(())
 }
 
-/// A frequency after [`weights::REPETITION`].
-fn repeated(field: usize, frequency: u32) -> f32 {
+/// By field, the frequencies 0 to 63 after [`weights::REPETITION`].
+fn repeated() -> &'static [[f32; 64]; TEXTS] {
     static TABLE: LazyLock<[[f32; 64]; TEXTS]> = LazyLock::new(|| {
         std::array::from_fn(|field| std::array::from_fn(|n| (n as f32).powf(weights::REPETITION[field])))
     });
-    TABLE[field][frequency.min(63) as usize]
+    &TABLE
 }
 
 /// Sums per entry, reused between queries; all zero when not in use.
@@ -162,7 +162,7 @@ impl Scratch {
         matched_only: bool,
     ) -> tantivy::Result<usize> {
         let mut found = 0;
-        let table = &snapshot.norm[field];
+        let (table, repeated) = (&snapshot.norm[field], &repeated()[field]);
         for segment in &snapshot.segments {
             let Some(norms) = &segment.norms[field] else { continue };
             each(&segment.text[field], term, IndexRecordOption::WithFreqs, |entry, frequency| {
@@ -178,7 +178,7 @@ impl Scratch {
                     self.touched.push(at as u32);
                 }
                 self.frequency[at] +=
-                    share * repeated(field, frequency) * table[usize::from(norms.fieldnorm_id(entry))];
+                    share * repeated[frequency.min(63) as usize] * table[usize::from(norms.fieldnorm_id(entry))];
             })?;
         }
         Ok(found)

@@ -1,8 +1,12 @@
 //! Intake: hostile items in, drafts out. Everything is bounded, normalised and chunked here, before any transaction.
 
-use std::{collections::BTreeMap, sync::Arc, thread::available_parallelism};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    thread::available_parallelism,
+};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use tokio::task::{JoinError, JoinSet};
 use tributary_core::{
     contract::{Extracted, Failure, Fault, Section},
     document::{ChunkDraft, DocumentDraft, DraftContent, Provenance},
@@ -10,7 +14,7 @@ use tributary_core::{
     hash::Sha256Hash,
     run::FailedItem,
 };
-use tributary_sandbox::{Blob, Extractor};
+use tributary_sandbox::{Blob, Extractor, ExtractorWorker};
 use tributary_search::{chunk::chunk, text};
 
 /// What an item may be at most.
@@ -83,32 +87,41 @@ impl Intake {
         Self { extractor, limits: Limits::default() }
     }
 
-    /// Drafts of good items and failures of bad ones, in order, as many at once as there are processors.
-    pub async fn take(
-        &self,
-        items: Vec<Item>,
-    ) -> Result<Vec<Result<DocumentDraft, FailedItem>>, tokio::task::JoinError> {
-        let at_once = available_parallelism().map_or(2, usize::from);
-        stream::iter(items)
-            .map(|item| {
-                let intake = self.clone();
-                tokio::spawn(async move { intake.take_one(item).await })
-            })
-            .buffered(at_once)
-            .try_collect()
-            .await
+    /// Drafts of good items and failures of bad ones, in order, as many at once as there are processors. All items are of one
+    /// source: what reads one of them may have read others before.
+    pub async fn take(&self, items: Vec<Item>) -> Result<Vec<Result<DocumentDraft, FailedItem>>, JoinError> {
+        let at_once = available_parallelism().map_or(2, usize::from).min(items.len());
+        let queue = Arc::new(Mutex::new(items.into_iter().enumerate()));
+        let mut workers = JoinSet::new();
+        for _ in 0..at_once {
+            let (intake, queue) = (self.clone(), queue.clone());
+            workers.spawn(async move {
+                let mut extractor = intake.extractor.worker();
+                let mut taken = Vec::new();
+                while let Some((place, item)) = next(&queue) {
+                    taken.push((place, intake.take_one(item, extractor.as_mut()).await));
+                }
+                taken
+            });
+        }
+        let mut taken = Vec::new();
+        while let Some(part) = workers.join_next().await {
+            taken.append(&mut part?);
+        }
+        taken.sort_unstable_by_key(|(place, _)| *place);
+        Ok(taken.into_iter().map(|(_, taken)| taken).collect())
     }
 
-    async fn take_one(&self, item: Item) -> Result<DocumentDraft, FailedItem> {
+    async fn take_one(&self, item: Item, extractor: &mut dyn ExtractorWorker) -> Result<DocumentDraft, FailedItem> {
         let external_id = item.external_id.clone();
-        self.draft(item).await.map_err(|failure| FailedItem {
+        self.draft(item, extractor).await.map_err(|failure| FailedItem {
             external_id: printable(&external_id, self.limits.external_id_bytes),
             fault: failure.fault,
             message: printable(&failure.message, 1_000),
         })
     }
 
-    async fn draft(&self, item: Item) -> Result<DocumentDraft, Failure> {
+    async fn draft(&self, item: Item, extractor: &mut dyn ExtractorWorker) -> Result<DocumentDraft, Failure> {
         check_id(&item.external_id, self.limits.external_id_bytes)?;
         if let Some(container) = &item.container {
             check_id(container, self.limits.external_id_bytes)?;
@@ -121,7 +134,7 @@ impl Intake {
             Material::Sections(sections) => Extracted { title: None, language: None, sections },
             Material::Blob(blob, media_type) => {
                 let name = file_name(&item.external_id);
-                self.extractor.extract(&blob, &media_type, Some(name)).await?
+                extractor.extract(&blob, &media_type, Some(name)).await?
             }
         };
         let bytes: usize = extracted.sections.iter().map(|section| section.text.len()).sum();
@@ -190,6 +203,11 @@ impl Intake {
         }
         Ok(())
     }
+}
+
+/// Releases the lock at once.
+fn next<T>(queue: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    queue.lock().unwrap_or_else(|broken| broken.into_inner()).next()
 }
 
 /// Equal exactly when nothing a reader can see has changed.

@@ -9,7 +9,7 @@ use tributary_core::{
     hash::Sha256Hash,
     query::Filters,
 };
-use tributary_search::{Indexes, SearchRequest, highlight::highlights};
+use tributary_search::{Indexes, SearchRequest, highlight::Highlighter};
 use tributary_store::{Passage, TenantDb};
 
 /// Longest query in characters.
@@ -136,10 +136,11 @@ impl Knowledge {
             passages.extend(tenant.passages(spare).await?);
             passages.truncate(query.top_k);
         }
+        let mut highlighter = Highlighter::new(&words);
         let items = passages
             .into_iter()
             .map(|passage| Ranked {
-                highlights: highlights(&words, &passage.text, passage.language.as_deref()),
+                highlights: highlighter.highlights(&passage.text, passage.language.as_deref()),
                 passage,
             })
             .collect();

@@ -7,13 +7,15 @@
 //! | `{ids $1}` | the ids of a JSON list of UUIDs, for `IN` |
 //! | `{texts $1}` | the strings of a JSON list, for `IN` |
 //! | `{rows $1: a text, b uuid}` | a JSON list of objects as a table; types: text, int, bool, uuid, bytes (hex), json |
+//! | `{look up document d: d.id = a.id}` | joins the row of a table that an index finds for each row so far, in that order |
 //! | `{now}` | the database's clock (PostgreSQL), the machine's (SQLite) |
 //! | `{later $1}` | that clock plus so many milliseconds |
 //! | `{lock}`, `{lock a, b}` | lock the rows read until the transaction ends; SQLite has one writer anyway |
 //! | `{skip locked a}` | the same for rows of `a`, passing over those that somebody else has locked |
 //!
-//! Tables are joined to `{rows}` with `CROSS JOIN … WHERE`: SQLite takes that as the order to walk the list and look the rows up, never
-//! the other way round; to PostgreSQL it is a plain join.
+//! `{look up}` lets neither planner walk the table instead, once for each row of the list. SQLite takes `CROSS JOIN` as that order;
+//! PostgreSQL would do it on a table that was never analysed, such as one that a first sync is just filling, but cannot turn a
+//! `LATERAL` with an `OFFSET` round.
 //!
 //! Times are RFC 3339 text in UTC on SQLite; as long as the year has four digits it sorts like the moments it names.
 
@@ -61,6 +63,10 @@ fn sqlite(name: &str, argument: &str) -> String {
         "now" => "strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')".to_owned(),
         "later" => format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', ({argument} / 1000.0) || ' seconds')"),
         "lock" | "skip" => String::new(),
+        "look" => {
+            let (table, name, condition) = look_up(argument);
+            format!("CROSS JOIN {table} AS {name} ON {condition}")
+        }
         "rows" => {
             let (list, columns) = columns(argument);
             let mut out = "(SELECT ".to_owned();
@@ -90,6 +96,10 @@ fn postgres(name: &str, argument: &str) -> String {
         "texts" => format!("(SELECT value FROM json_array_elements_text(CAST({argument} AS json)) AS value)"),
         "now" => "clock_timestamp()".to_owned(),
         "later" => format!("(clock_timestamp() + {argument} * interval '1 millisecond')"),
+        "look" => {
+            let (table, name, condition) = look_up(argument);
+            format!("CROSS JOIN LATERAL (SELECT * FROM {table} AS {name} WHERE {condition} OFFSET 0) AS {name}")
+        }
         "lock" if argument.is_empty() => "FOR NO KEY UPDATE".to_owned(),
         "lock" => format!("FOR NO KEY UPDATE OF {argument}"),
         "skip" => format!("FOR NO KEY UPDATE OF {} SKIP LOCKED", argument.trim_start_matches("locked ")),
@@ -113,6 +123,14 @@ fn postgres(name: &str, argument: &str) -> String {
         }
         _ => panic!("no marker is called {name}"),
     }
+}
+
+/// `up document d: d.id = a.id` → table, its name here, condition.
+fn look_up(argument: &str) -> (&str, &str, &str) {
+    let parts = argument.strip_prefix("up ").and_then(|rest| rest.split_once(": "));
+    let (table, condition) = parts.expect("{look up table name: condition}");
+    let (table, name) = table.split_once(' ').expect("a table and its name here");
+    (table, name, condition)
 }
 
 /// `$1: a text, b uuid` → the parameter, and names with types.

@@ -124,7 +124,7 @@ pub(crate) async fn chunks_of(
         cx,
         fetch_all as ChunkRow,
         "SELECT c.document_id, c.section, c.locator, c.start_char, c.body FROM {rows $2: id uuid, version int} AS w
-         CROSS JOIN chunk c WHERE c.workspace_id = $1 AND c.document_id = w.id AND c.version = w.version
+         {look up chunk c: c.workspace_id = $1 AND c.document_id = w.id AND c.version = w.version}
          ORDER BY c.document_id, c.chunk_no",
         workspace,
         json_list(&wanted)?

@@ -215,12 +215,13 @@ impl TenantDb {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let ids: Vec<_> = ids.into_iter().collect();
+        let ids: Vec<_> = ids.into_iter().map(|external_id| NamedRow { external_id }).collect();
         let rows = q!(
             cx,
             fetch_all as Known,
-            "SELECT external_id, id, version, content_hash, fingerprint, basis, container, gone FROM document
-             WHERE workspace_id = $1 AND source_id = $2 AND external_id IN {texts $3}",
+            "SELECT d.external_id, d.id, d.version, d.content_hash, d.fingerprint, d.basis, d.container, d.gone
+             FROM {rows $3: external_id text} AS a
+             {look up document d: d.workspace_id = $1 AND d.source_id = $2 AND d.external_id = a.external_id}",
             self.key(),
             page.source_id.0,
             json_list(&ids)?
@@ -649,6 +650,11 @@ impl<'a> Plan<'a> {
 
 fn count(items: usize) -> i64 {
     i64::try_from(items).unwrap_or(i64::MAX)
+}
+
+#[derive(Serialize)]
+struct NamedRow<'a> {
+    external_id: &'a str,
 }
 
 #[derive(Serialize)]

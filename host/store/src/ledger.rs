@@ -49,12 +49,12 @@ impl RunLedger {
             cx,
             fetch_all as (String, String),
             "SELECT c.external_id, c.fingerprint FROM {rows $3: external_id text} AS a
-             CROSS JOIN container c
-             WHERE c.workspace_id = $1 AND c.source_id = $2 AND c.external_id = a.external_id AND c.basis = $4
+             {look up container c: c.workspace_id = $1 AND c.source_id = $2 AND c.external_id = a.external_id}
+             WHERE c.basis = $4
              UNION ALL
              SELECT d.external_id, d.fingerprint FROM {rows $3: external_id text} AS a
-             CROSS JOIN document d
-             WHERE d.workspace_id = $1 AND d.source_id = $2 AND d.external_id = a.external_id AND d.basis = $4 AND d.gone IS NULL AND d.fingerprint IS NOT NULL",
+             {look up document d: d.workspace_id = $1 AND d.source_id = $2 AND d.external_id = a.external_id}
+             WHERE d.basis = $4 AND d.gone IS NULL AND d.fingerprint IS NOT NULL",
             self.tenant.key(),
             self.source_id.0,
             asked,

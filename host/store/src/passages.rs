@@ -103,12 +103,11 @@ impl TenantDb {
                  v.run_id, r.connector_id, r.connector_version, r.connector_digest, c.section, c.locator, c.start_char, c.body,
                  v.created_at AS ingested_at, d.updated_at
              FROM {rows $2: place int, id uuid, version int, chunk_no int} AS h
-             CROSS JOIN document d CROSS JOIN document_version v CROSS JOIN chunk c CROSS JOIN source s CROSS JOIN run r
-             WHERE d.workspace_id = $1 AND d.id = h.id AND d.version = h.version AND d.gone IS NULL
-                 AND v.workspace_id = $1 AND v.document_id = d.id AND v.version = d.version
-                 AND c.workspace_id = $1 AND c.document_id = d.id AND c.version = d.version AND c.chunk_no = h.chunk_no
-                 AND s.workspace_id = $1 AND s.id = d.source_id AND s.deleted_at IS NULL
-                 AND r.workspace_id = $1 AND r.id = v.run_id
+             {look up document d: d.workspace_id = $1 AND d.id = h.id AND d.version = h.version AND d.gone IS NULL}
+             {look up document_version v: v.workspace_id = $1 AND v.document_id = d.id AND v.version = d.version}
+             {look up chunk c: c.workspace_id = $1 AND c.document_id = d.id AND c.version = d.version AND c.chunk_no = h.chunk_no}
+             {look up source s: s.workspace_id = $1 AND s.id = d.source_id AND s.deleted_at IS NULL}
+             {look up run r: r.workspace_id = $1 AND r.id = v.run_id}
              ORDER BY h.place",
             self.key(),
             json_list(&asked.collect::<Vec<_>>())?

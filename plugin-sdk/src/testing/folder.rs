@@ -15,6 +15,8 @@ use crate::{BlobId, BlobInfo, Entry, ExtractorHost, Failure, Fault, FileKind, Ho
 
 /// Most entries one slice has, as in the real host.
 const MAX_SLICE: u32 = 1_000;
+/// Most files opened at once, as in the real host.
+const MAX_OPEN_ALL: usize = 1_000;
 /// Most bytes one read returns, as in the real host.
 const MAX_READ_BYTES: u32 = 4 << 20;
 /// Bytes of state one source may have.
@@ -248,6 +250,13 @@ impl Host for FolderHost {
         }
         let bytes = fs::read(&file).map_err(|error| io_failure(path, &error))?;
         Ok(self.blob(bytes))
+    }
+
+    fn open_all(&self, root: &str, paths: &[String], max_bytes: u64) -> Result<Vec<Result<BlobId, Failure>>, Failure> {
+        if paths.len() > MAX_OPEN_ALL {
+            return Err(Failure::too_large("too_many_files", format!("open at most {MAX_OPEN_ALL} files at once")));
+        }
+        Ok(paths.iter().map(|path| self.open(root, path, max_bytes)).collect())
     }
 
     fn lookup(&self, external_ids: &[String]) -> Result<Vec<Option<String>>, Failure> {

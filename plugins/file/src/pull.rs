@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use tributary_plugin_sdk::{
-    Change, Content, Document, Failure, Fault, Host, Next, Page, Progress, Provenance, PullRequest,
+    BlobId, Change, Content, Document, Failure, Fault, Host, Next, Page, Progress, Provenance, PullRequest,
 };
 
 use crate::{
@@ -60,6 +60,9 @@ pub(crate) struct Puller<'a> {
     restarted: Option<(String, u8)>,
 }
 
+/// What opening a file ahead of its turn gave.
+type Opened = Result<BlobId, Failure>;
+
 /// Whether the page has room for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
@@ -103,8 +106,9 @@ impl Puller<'_> {
                 }
             }
             let known = self.look_up(&steps)?;
-            for (step, known) in steps.into_iter().zip(known) {
-                if self.step(step, known)? == Room::Full {
+            let opened = self.open_all(&steps, &known)?;
+            for ((step, known), opened) in steps.into_iter().zip(known).zip(opened) {
+                if self.step(step, known, opened)? == Room::Full {
                     return Ok(false);
                 }
             }
@@ -136,9 +140,35 @@ impl Puller<'_> {
         Ok(known)
     }
 
-    fn step(&mut self, step: Step, known: Option<Fingerprint>) -> Result<Room, Failure> {
+    /// Opens the next files that will be read whole, as many as the page seems to have room for. The others are opened when it
+    /// is their turn.
+    fn open_all(&self, steps: &[Step], known: &[Option<Fingerprint>]) -> Result<Vec<Option<Opened>>, Failure> {
+        let (mut places, mut paths, mut bytes) = (Vec::new(), Vec::new(), self.bytes);
+        for (place, (step, known)) in steps.iter().zip(known).enumerate() {
+            let Step::File { path, stamp } = step else { continue };
+            if known.as_ref().is_some_and(|known| known.stamp == *stamp) || stamp.size_bytes > self.config.max_file.0 {
+                continue;
+            }
+            bytes = bytes.saturating_add(stamp.size_bytes);
+            if bytes > self.max_bytes || file::form(path, self.config) != Form::Whole {
+                break;
+            }
+            places.push(place);
+            paths.push(path.clone());
+        }
+        let mut opened: Vec<_> = steps.iter().map(|_| None).collect();
+        if paths.len() > 1 {
+            let answers = self.host.open_all(&self.config.root, &paths, self.config.max_file.0)?;
+            for (place, answer) in places.into_iter().zip(answers) {
+                opened[place] = Some(answer);
+            }
+        }
+        Ok(opened)
+    }
+
+    fn step(&mut self, step: Step, known: Option<Fingerprint>, opened: Option<Opened>) -> Result<Room, Failure> {
         match step {
-            Step::File { path, stamp } => self.file(&path, stamp, known),
+            Step::File { path, stamp } => self.file(&path, stamp, known, opened),
             Step::Unreadable { folder, names, position } => {
                 let id = if folder.is_empty() { names.join(", ") } else { format!("{folder}/{}", names.join(", ")) };
                 let what = format!(
@@ -159,7 +189,13 @@ impl Puller<'_> {
     }
 
     /// Deals with a file, or says that the page has no room for it.
-    fn file(&mut self, path: &str, stamp: Stamp, known: Option<Fingerprint>) -> Result<Room, Failure> {
+    fn file(
+        &mut self,
+        path: &str,
+        stamp: Stamp,
+        known: Option<Fingerprint>,
+        opened: Option<Opened>,
+    ) -> Result<Room, Failure> {
         let id = file::normal(path);
         if let Err(failure) = self.acceptable(path, &id, stamp) {
             self.failed(&clip(&id_of_failed(path, &id, &failure)), failure);
@@ -174,7 +210,8 @@ impl Puller<'_> {
         if self.bytes > 0 && self.bytes.saturating_add(stamp.size_bytes) > self.max_bytes {
             return Ok(Room::Full);
         }
-        let blob = match self.host.open(&self.config.root, path, self.config.max_file.0) {
+        let opened = opened.unwrap_or_else(|| self.host.open(&self.config.root, path, self.config.max_file.0));
+        let blob = match opened {
             Ok(blob) => blob,
             Err(failure) if is_run_level(&failure) => return Err(failure),
             // What the host keeps for a page is used up: the next page has its own.

@@ -1,4 +1,4 @@
-//! One call of a component: its turn, its store, its limits, and what its end means.
+//! Calling a component: its turn, its store, its limits, and what the end of a call means.
 
 use std::{
     sync::Arc,
@@ -22,15 +22,15 @@ use crate::{
 /// Resource handles a component may hold at once.
 const MAX_HANDLES: usize = 10_000;
 
-/// A call about to be made, or being made. Its store is thrown away with it.
-pub(crate) struct Call {
+/// The right to run one component, with the limits that each of its calls has. Its store is thrown away with it.
+pub(crate) struct Turn {
     name: String,
     limits: CallLimits,
     cpu: Arc<CpuClock>,
-    _turn: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl Call {
+impl Turn {
     /// Waits for a turn and makes a fresh store around `guest`. `name` is how failures name the component.
     pub(crate) async fn begin(
         engine: &Engine,
@@ -40,8 +40,8 @@ impl Call {
         limits: CallLimits,
         guest: Guest,
     ) -> Result<(Self, Store<Guest>), Failure> {
-        let turn = match timeout(max_wait, turns.clone().acquire_owned()).await {
-            Ok(turn) => turn.expect("the semaphore is never closed"),
+        let permit = match timeout(max_wait, turns.clone().acquire_owned()).await {
+            Ok(permit) => permit.expect("the semaphore is never closed"),
             Err(_) => return Err(busy()),
         };
         let cpu = Arc::new(CpuClock::default());
@@ -58,12 +58,13 @@ impl Call {
             }
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
-        Ok((Self { name: name.to_owned(), limits, cpu, _turn: turn }, store))
+        Ok((Self { name: name.to_owned(), limits, cpu, _permit: permit }, store))
     }
 
-    /// Runs the call to its end or to its limits.
+    /// Runs a call to its end or to its limits, which each call has for itself.
     pub(crate) async fn run<T>(&self, call: impl Future<Output = wasmtime::Result<T>>) -> Result<T, Failure> {
         let start = Instant::now();
+        self.cpu.restart();
         let deadline = Duration::from_millis(self.limits.deadline_ms);
         let result = match timeout(deadline, self.cpu.measure(call)).await {
             Ok(result) => result.map_err(|error| self.failure(&error)),
