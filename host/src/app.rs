@@ -6,7 +6,7 @@ use anyhow::Context;
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tributary_core::{Clock, SystemClock};
+use tributary_core::{Clock, SystemClock, principal::Principal};
 use tributary_sandbox::{Sandbox, SandboxOptions};
 use tributary_search::{IndexOptions, Indexes};
 use tributary_store::{Db, Options};
@@ -37,7 +37,7 @@ pub struct App {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who is calling.
-    pub auth: Auth,
+    pub auth: Arc<Auth>,
     /// Connectors and the extractor.
     pub plugins: Arc<Plugins>,
     /// Workspaces.
@@ -90,7 +90,7 @@ impl App {
             ),
             None => Wake::local(),
         };
-        let auth = Auth::open(db.clone(), clock.clone()).await?;
+        let auth = Arc::new(Auth::open(db.clone(), clock.clone(), config.environment).await?);
         let plugins = Arc::new(Plugins::new(db.clone(), clock.clone(), sandbox));
         let knowledge = Arc::new(Knowledge::new(indexes.clone()));
         Ok(Arc::new(Self {
@@ -117,13 +117,8 @@ impl App {
     pub async fn bootstrap(&self, password: Option<SecretString>) -> anyhow::Result<Option<FirstAdmin>> {
         let made = self.auth.bootstrap(Given { email: self.config.admin_email.clone(), password }).await?;
         if let Some(admin) = &made {
-            let principal = tributary_core::principal::Principal::User {
-                id: admin.user.id,
-                instance_admin: true,
-                workspaces: Vec::new(),
-            };
-            let workspace = self.workspaces.create(&principal, "Default", Some("default")).await?;
-            self.db.system().add_member(workspace.id, admin.user.id, "owner", self.clock.now()).await?;
+            let workspace = self.workspaces.create(&Principal::operator(), "Default", Some("default")).await?;
+            self.auth.found(admin.user.id, workspace.id).await?;
         }
         Ok(made)
     }
@@ -136,6 +131,7 @@ impl App {
                 tracing::error!(error = format!("{error:#}"), "the built-in connectors could not be loaded");
             }
         });
+        self.tasks.spawn(self.auth.clone().run(self.shutdown.clone()));
         let indexer = Indexer::new(self.db.clone(), self.indexes.clone(), self.wake.clone());
         self.tasks.spawn(indexer.run(self.shutdown.clone()));
         jobs::start(self, self.config.sync_workers, &self.tasks, &self.shutdown);

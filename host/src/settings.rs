@@ -12,6 +12,8 @@ use std::{
 use clap::Args;
 use serde::Deserialize;
 
+use crate::auth::Environment;
+
 /// What can be set. Every field is optional here; [`Settings::resolve`] fills in the rest.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -78,6 +80,10 @@ pub struct Settings {
     #[arg(long, env = "TRIBUTARY_DATABASE_MAX_BYTES", value_name = "BYTES")]
     pub database_max_bytes: Option<u64>,
 
+    /// Which API keys this server makes and takes: live or test [default: live]
+    #[arg(long, env = "TRIBUTARY_ENVIRONMENT", value_name = "KIND")]
+    pub environment: Option<Environment>,
+
     /// E-mail address of the first administrator, used on the first start only [default: admin@localhost]
     #[arg(long, env = "TRIBUTARY_ADMIN_EMAIL", value_name = "EMAIL")]
     pub admin_email: Option<String>,
@@ -123,6 +129,8 @@ pub struct Config {
     pub connector_cpu: Duration,
     /// Largest SQLite database.
     pub database_max_bytes: Option<u64>,
+    /// Which API keys are made and taken.
+    pub environment: Environment,
     /// First administrator.
     pub admin_email: String,
 }
@@ -181,6 +189,7 @@ impl Settings {
             page_items: self.page_items.or(file.page_items).unwrap_or(256),
             connector_cpu: Duration::from_millis(self.connector_cpu_ms.or(file.connector_cpu_ms).unwrap_or(10_000)),
             database_max_bytes: self.database_max_bytes.or(file.database_max_bytes),
+            environment: self.environment.or(file.environment).unwrap_or_default(),
             admin_email: self.admin_email.or(file.admin_email).unwrap_or_else(|| "admin@localhost".to_owned()),
         };
         config.checked()

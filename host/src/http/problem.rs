@@ -185,6 +185,7 @@ impl From<tributary_store::Error> for ApiError {
                 let detail = format!("the source is being synced already, by run {run_id}; wait for it or cancel it");
                 Self::new(StatusCode::CONFLICT, "sync_running", detail).with_run(run_id)
             }
+            Error::LastOne(_) => Self::new(StatusCode::CONFLICT, "last_one", detail),
             Error::Conflict { what } => Self::new(StatusCode::CONFLICT, "conflict", format!("this {what} is taken")),
             Error::Busy(_) | Error::Open(_) | Error::Closed => {
                 tracing::warn!(%error, "the database does not answer");

@@ -6,6 +6,7 @@
 //! Lists and rows travel as one JSON parameter, so a page of documents is one statement per table, never one per row. Whatever a
 //! transaction changes for readers carries the workspace's next `change_seq`, numbered in commit order.
 
+mod api_keys;
 mod chat;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -14,16 +15,19 @@ mod connectors;
 mod db;
 mod dialect;
 mod documents;
+mod epoch;
 mod error;
 mod feed;
 mod finish;
 mod ingest;
 mod jobs;
 mod ledger;
+mod members;
 mod passages;
 mod rows;
 mod runs;
 mod schedules;
+mod sessions;
 mod signing_keys;
 mod sources;
 mod tenant;
@@ -33,6 +37,7 @@ mod users;
 mod workspaces;
 mod writer;
 
+pub use api_keys::{ApiKey, KeyUsage, KeyUse};
 pub use chat::{Message, NewAnswer, NewQuestion, Question, Role};
 pub use connectors::InstalledConnector;
 pub use db::{Db, Durability, Engine, Options};
@@ -43,12 +48,14 @@ pub use finish::{FinishRun, Finished, Held, Prune};
 pub use ingest::{PageCommit, PageOutcome, Push, Pushed};
 pub use jobs::Heartbeat;
 pub use ledger::RunLedger;
+pub use members::{Invitation, Invited, Member, Membership};
 pub use passages::Passage;
 pub use rows::Page;
 pub use runs::{BegunRun, CancelRequest, NewRun};
 pub use schedules::Fired;
+pub use sessions::{NewSession, Refresh, Refreshed, Session};
 pub use signing_keys::SigningKey;
 pub use sources::{NewSource, SourceUpdate, SourceWithRun};
 pub use tenant::{SystemDb, TenantDb};
-pub use users::{Membership, NewUser, User};
+pub use users::{NewUser, User, UserUpdate};
 pub use workspaces::{NewWorkspace, Visible};

@@ -1,6 +1,7 @@
 //! The contract of the store, kept on both databases.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod audience;
 mod chat;
 mod feed;
 mod finish;
@@ -8,11 +9,14 @@ mod full;
 mod identity;
 mod ingest;
 mod jobs;
+mod keys;
+mod members;
 mod model;
 mod passages;
 mod runs;
 mod schedules;
 mod schema;
+mod sessions;
 mod sources;
 mod support;
 mod tenancy;
