@@ -1,7 +1,7 @@
 //! Rate limits: named policies, counted by key, with the same results in memory and in Redis.
 //!
-//! A key is a text such as `ip:192.0.2.1` or `login:<hash of an address>`. It is charged under several policies at once, under all or
-//! under none. With Redis all hosts count together; without it, or while it does not answer, each counts for itself.
+//! A key is a text such as `ip:192.0.2.1`. It is charged under several policies at once, under all or under none.
+//! With Redis all hosts count together; without it, or while it does not answer, each counts for itself.
 
 mod counting;
 mod decision;
@@ -9,9 +9,11 @@ pub mod headers;
 pub mod keys;
 mod memory;
 mod policy;
+mod shared;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
 use tributary_core::Clock;
 
 pub use decision::{Decision, Standing};
@@ -19,17 +21,28 @@ pub use policy::{LARGEST, Policy, Window};
 
 use counting::{Call, Operation};
 use memory::Memory;
+use shared::Shared;
+
+/// How long a request waits for Redis before this host decides alone.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Counts and decides. Its methods never fail.
 pub struct Limiter {
     clock: Arc<dyn Clock>,
     memory: Memory,
+    shared: Option<Shared>,
 }
 
 impl Limiter {
     /// For this host alone.
     pub fn local(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, memory: Memory::new() }
+        Self { clock, memory: Memory::new(), shared: None }
+    }
+
+    /// Together with the other hosts of this Redis. One that cannot be reached is tried again until `shutdown`, with one
+    /// log line each time it goes or comes back.
+    pub async fn with_redis(clock: Arc<dyn Clock>, client: redis::Client, shutdown: CancellationToken) -> Self {
+        Self { shared: Some(Shared::open(client, PATIENCE, shutdown).await), ..Self::local(clock) }
     }
 
     /// Counts `cost` under every policy when it fits under all, and nothing otherwise.
@@ -54,9 +67,16 @@ impl Limiter {
 
     async fn run(&self, key: &str, policies: &[Policy], operation: Operation, cost: u64) -> Decision {
         let call = Call { key, policies, operation, cost: cost.min(LARGEST), now: self.clock.now() };
+        if let Some(shared) = &self.shared
+            && let Some(decision) = shared.run(&call).await
+        {
+            return decision;
+        }
         self.memory.run(&call)
     }
 }
 
+#[cfg(test)]
+mod redis_tests;
 #[cfg(test)]
 mod tests;
