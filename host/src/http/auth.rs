@@ -11,11 +11,13 @@ use uuid::Uuid;
 
 use super::{
     ApiError,
+    client_ip::ClientIp,
     extract::{Caller, Json},
 };
 use crate::{
     app::App,
     auth::{self, ACCESS_TOKEN_LIFETIME},
+    limits,
 };
 
 /// Credentials.
@@ -42,10 +44,19 @@ pub(super) struct Token {
 /// Log in
 #[utoipa::path(
     post, path = "/api/v1/auth/login", tag = "auth", request_body = Login,
-    responses((status = 200, body = Token), (status = 401, description = "Wrong credentials", body = super::Problem), (status = 503, description = "Too many log-ins at once", body = super::Problem)),
+    responses((status = 200, body = Token), (status = 401, description = "Wrong credentials", body = super::Problem), (status = 429, description = "Too many attempts of this address, or failures of this account", body = super::Problem), (status = 503, description = "Too many log-ins at once", body = super::Problem)),
 )]
-pub(super) async fn login(State(app): State<Arc<App>>, Json(login): Json<Login>) -> Result<Body<Token>, ApiError> {
-    let access_token = app.auth.log_in(&login.email, login.password.expose_secret()).await?;
+pub(super) async fn login(
+    State(app): State<Arc<App>>,
+    ClientIp(address): ClientIp,
+    Json(login): Json<Login>,
+) -> Result<Body<Token>, ApiError> {
+    let attempt = limits::login(&app.limits, address, &login.email).await?;
+    let outcome = app.auth.log_in(&login.email, login.password.expose_secret()).await;
+    if !matches!(outcome, Err(auth::Error::WrongCredentials)) {
+        attempt.forgive().await;
+    }
+    let access_token = outcome?;
     Ok(Body(Token { access_token, token_type: "Bearer", expires_in: ACCESS_TOKEN_LIFETIME.as_secs() }))
 }
 

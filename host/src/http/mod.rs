@@ -4,6 +4,7 @@
 
 mod auth;
 mod chat;
+mod client_ip;
 mod connectors;
 mod documents;
 mod dto;

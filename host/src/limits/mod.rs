@@ -7,6 +7,7 @@ mod counting;
 mod decision;
 pub mod headers;
 pub mod keys;
+mod login;
 mod memory;
 mod policy;
 mod shared;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tributary_core::Clock;
 
 pub use decision::{Decision, Standing};
+pub use login::{Attempt, login};
 pub use policy::{LARGEST, Policy, Window};
 
 use counting::{Call, Operation};
