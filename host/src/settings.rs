@@ -38,7 +38,7 @@ pub struct Settings {
     #[arg(long, env = "TRIBUTARY_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
-    /// redis://… to wake other hosts sooner; optional
+    /// redis://… to wake other hosts sooner and to count rate limits for all hosts together; optional
     #[arg(long, env = "TRIBUTARY_REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: Option<String>,
 

@@ -53,6 +53,11 @@ impl Decision {
         self.violated().next().is_none()
     }
 
+    /// Itself when the cost fitted, and itself as the error when it did not.
+    pub fn granted(self) -> Result<Self, Self> {
+        if self.allowed() { Ok(self) } else { Err(self) }
+    }
+
     /// Names of the policies under which it did not.
     pub fn violated(&self) -> impl Iterator<Item = &str> {
         self.standings.iter().filter(|standing| standing.violated).map(|standing| standing.policy.as_ref())

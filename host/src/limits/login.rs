@@ -20,13 +20,10 @@ pub struct Attempt<'a> {
 /// The failure is counted beforehand, so that guesses sent at once or broken off halfway count as well. Unknown accounts
 /// are counted like known ones, and a success gives back its own attempt only.
 pub async fn login<'a>(limiter: &'a Limiter, address: IpAddr, email: &str) -> Result<Attempt<'a>, Decision> {
-    let by_address = limiter.take(&keys::ip(address), &BY_ADDRESS, 1).await;
-    if !by_address.allowed() {
-        return Err(by_address);
-    }
+    let by_address = limiter.take(&keys::ip(address), &BY_ADDRESS, 1).await.granted()?;
     let account = keys::account(email);
-    let by_account = limiter.take(&account, &BY_ACCOUNT, 1).await;
-    if by_account.allowed() { Ok(Attempt { limiter, account }) } else { Err(by_address.join(by_account)) }
+    by_address.join(limiter.take(&account, &BY_ACCOUNT, 1).await).granted()?;
+    Ok(Attempt { limiter, account })
 }
 
 impl Attempt<'_> {
