@@ -1,6 +1,6 @@
 //! Counters of this host alone.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use moka::{Entry, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 
@@ -9,12 +9,12 @@ use super::{
     decision::Decision,
 };
 
-/// Keys that are remembered: some 20 MB.
+/// Keys that are remembered: some tens of megabytes.
 const MOST_KEYS: u64 = 100_000;
 
 /// A bounded map of counters; a key's counters change together.
 pub(super) struct Memory {
-    keys: Cache<String, BTreeMap<Cow<'static, str>, Counter>>,
+    keys: Cache<String, Vec<(Cow<'static, str>, Counter)>>,
 }
 
 impl Memory {
@@ -32,16 +32,18 @@ impl Memory {
         let mut decision = Decision::default();
         self.keys.entry_by_ref(call.key).and_compute_with(|entry| {
             let mut counters = entry.map(Entry::into_value).unwrap_or_default();
-            let counted = call.count(|policy| counters.get(&policy.name).copied());
+            let counted = call
+                .count(|policy| counters.iter().find(|(name, _)| *name == policy.name).map(|&(_, counter)| counter));
             decision = Decision::new(call, &counted);
             if call.cost == 0 {
                 return Op::Nop;
             }
-            for (policy, counted) in call.policies.iter().zip(counted) {
-                counters.insert(policy.name.clone(), counted.counter);
-            }
-            let now_ms = call.now.timestamp_millis();
-            counters.retain(|_, counter| counter.used > 0 && counter.ends_ms > now_ms);
+            let (policies, now_ms) = (call.policies, call.now.timestamp_millis());
+            counters.retain(|(name, counter)| {
+                counter.ends_ms > now_ms && policies.iter().all(|policy| policy.name != *name)
+            });
+            let counted = policies.iter().zip(counted).map(|(policy, counted)| (policy.name.clone(), counted.counter));
+            counters.extend(counted.filter(|(_, counter)| counter.used > 0));
             if counters.is_empty() { Op::Remove } else { Op::Put(counters) }
         });
         decision
