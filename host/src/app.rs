@@ -16,6 +16,7 @@ use crate::{
     chat::Chat,
     ingestion::{Push, Syncs},
     jobs,
+    limits::Limiter,
     plugins::Plugins,
     retrieval::{Indexer, Knowledge},
     schedules::Ticker,
@@ -38,6 +39,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Who is calling.
     pub auth: Arc<Auth>,
+    /// How much each caller may ask for.
+    pub limits: Limiter,
     /// Connectors and the extractor.
     pub plugins: Arc<Plugins>,
     /// Workspaces.
@@ -83,12 +86,13 @@ impl App {
         let sandbox = Sandbox::new(sandbox)?;
         let indexes = Indexes::open(config.data_dir.join("index"), IndexOptions::default())?;
         let shutdown = CancellationToken::new();
-        let wake = match &config.redis_url {
-            Some(url) => Wake::with_redis(
-                redis::Client::open(url.as_str()).context("the Redis URL is not valid")?,
-                shutdown.clone(),
+        let redis = config.redis_url.as_deref().map(redis::Client::open).transpose();
+        let (wake, limits) = match redis.context("the Redis URL is not valid")? {
+            Some(client) => (
+                Wake::with_redis(client.clone(), shutdown.clone()),
+                Limiter::with_redis(clock.clone(), client, shutdown.clone()).await,
             ),
-            None => Wake::local(),
+            None => (Wake::local(), Limiter::local(clock.clone())),
         };
         let auth = Arc::new(Auth::open(db.clone(), clock.clone(), config.environment).await?);
         let plugins = Arc::new(Plugins::new(db.clone(), clock.clone(), sandbox));
@@ -103,6 +107,7 @@ impl App {
             db,
             clock,
             auth,
+            limits,
             plugins,
             knowledge,
             wake,

@@ -4,12 +4,13 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::Args;
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::auth::Environment;
@@ -39,9 +40,13 @@ pub struct Settings {
     #[arg(long, env = "TRIBUTARY_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
-    /// redis://… to wake other hosts sooner; optional
+    /// redis://… to wake other hosts sooner and to count rate limits for all hosts together; optional
     #[arg(long, env = "TRIBUTARY_REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+
+    /// Proxies that may name the client in X-Forwarded-For or Forwarded, such as 10.0.0.0/8,192.0.2.1 [default: none]
+    #[arg(long, env = "TRIBUTARY_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',')]
+    pub trusted_proxies: Option<Vec<String>>,
 
     /// Directory that file sources may read, by name; may be given several times
     #[arg(long = "root", env = "TRIBUTARY_ROOTS", value_name = "NAME=PATH", value_delimiter = ',', value_parser = parse_root)]
@@ -113,6 +118,8 @@ pub struct Config {
     pub database_url: String,
     /// Redis URL.
     pub redis_url: Option<String>,
+    /// Proxies that may name the client; none when empty.
+    pub trusted_proxies: Vec<IpNet>,
     /// Granted roots.
     pub roots: BTreeMap<String, PathBuf>,
     /// Log filter.
@@ -181,6 +188,7 @@ impl Settings {
             component_cache,
             database_url,
             redis_url: self.redis_url.or(file.redis_url),
+            trusted_proxies: networks(self.trusted_proxies.or(file.trusted_proxies).unwrap_or_default())?,
             roots,
             log: self.log.or(file.log).unwrap_or_else(|| "info,tokio_cron_scheduler=warn".to_owned()),
             log_format: self.log_format.or(file.log_format).unwrap_or_default(),
@@ -218,6 +226,19 @@ fn read(path: &Path) -> Result<Settings, Error> {
     toml::from_str(&text).map_err(|error| Error::Invalid { path: path.to_owned(), message: error.to_string() })
 }
 
+fn networks(texts: Vec<String>) -> Result<Vec<IpNet>, Error> {
+    let parse = |text: String| {
+        let text = text.trim();
+        let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)));
+        network.map_err(|_| {
+            Error::Value(format!(
+                "trusted_proxies must name networks such as 10.0.0.0/8 or addresses such as 192.0.2.1, not {text:?}"
+            ))
+        })
+    };
+    texts.into_iter().map(parse).collect()
+}
+
 fn parse_root(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((name, path)) if !name.is_empty() && !path.is_empty() => Ok((name.to_owned(), PathBuf::from(path))),
@@ -245,6 +266,18 @@ mod tests {
         assert_eq!(config.listen.port(), 2);
         assert_eq!(config.database_url, "sqlite:///from/file/tributary.db");
         assert_eq!(config.roots, BTreeMap::from([("a".into(), "/a".into()), ("b".into(), "/other".into())]));
+    }
+
+    #[test]
+    fn trusted_proxies_are_networks_or_addresses() {
+        let resolve = |texts: &[&str]| {
+            let trusted_proxies = Some(texts.iter().map(|text| (*text).to_owned()).collect());
+            Settings { trusted_proxies, ..Settings::default() }.resolve()
+        };
+        let networks: Vec<_> = resolve(&["10.0.0.0/8", " ::1"]).unwrap().trusted_proxies;
+        assert_eq!(networks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "::1/128"]);
+        let error = resolve(&["proxy.example.com"]).unwrap_err().to_string();
+        assert!(error.contains("proxy.example.com"), "{error}");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! `/api/v1/auth`: log in, stay logged in, log out, one's own password.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json as Body,
-    extract::{ConnectInfo, FromRequestParts, State},
+    extract::{FromRequestParts, State},
     http::{StatusCode, header, request::Parts},
 };
 use chrono::{DateTime, Utc};
@@ -22,24 +22,26 @@ use uuid::Uuid;
 use super::{
     ApiError,
     access::{Caller, Person},
+    client_ip::ClientIp,
     dto::List,
     extract::{Json, Path},
 };
 use crate::{
     app::App,
     auth::{self, ACCESS_TOKEN_LIFETIME, Jwk, LoggedIn, Origin},
+    limits,
 };
 
 /// Where a request comes from, for the list of sessions.
 pub(super) struct RequestOrigin(pub Origin);
 
-impl<S: Sync> FromRequestParts<S> for RequestOrigin {
+impl FromRequestParts<Arc<App>> for RequestOrigin {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let ip = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let ClientIp(ip) = ClientIp::from_request_parts(parts, app).await?;
         let client = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok(Self(Origin { ip, client }))
+        Ok(Self(Origin { ip: Some(ip.to_string()), client }))
     }
 }
 
@@ -80,14 +82,20 @@ impl From<LoggedIn> for Tokens {
 /// Log in
 #[utoipa::path(
     post, path = "/api/v1/auth/login", tag = "auth", request_body = Login,
-    responses((status = 200, body = Tokens), (status = 401, description = "Wrong credentials", body = super::Problem), (status = 503, description = "Too many log-ins at once", body = super::Problem)),
+    responses((status = 200, body = Tokens), (status = 401, description = "Wrong credentials", body = super::Problem), (status = 429, description = "Too many attempts of this address, or failures of this account", body = super::Problem), (status = 503, description = "Too many log-ins at once", body = super::Problem)),
 )]
 pub(super) async fn login(
     State(app): State<Arc<App>>,
+    ClientIp(address): ClientIp,
     RequestOrigin(origin): RequestOrigin,
     Json(login): Json<Login>,
 ) -> Result<Body<Tokens>, ApiError> {
-    Ok(Body(app.auth.log_in(&login.email, login.password.expose_secret(), origin).await?.into()))
+    let attempt = limits::login(&app.limits, address, &login.email).await?;
+    let outcome = app.auth.log_in(&login.email, login.password.expose_secret(), origin).await;
+    if !matches!(outcome, Err(auth::Error::WrongCredentials)) {
+        attempt.forgive().await;
+    }
+    Ok(Body(outcome?.into()))
 }
 
 /// A refresh token.

@@ -5,6 +5,7 @@
 mod access;
 mod auth;
 mod chat;
+mod client_ip;
 mod connectors;
 mod documents;
 mod dto;
