@@ -233,7 +233,7 @@ async fn every_operation_with_every_role_and_scope_is_as_the_table_says() {
         let operations = operations(&document, &workspace);
         for rule in RULES {
             let name = serde_json::to_value(rule.action).unwrap();
-            let known = ["manage_workspace", "manage_credentials", "read_audit", "delete_workspace"];
+            let known = ["manage_credentials", "read_audit"];
             let served = operations.iter().any(|(_, _, action)| json!(action) == name);
             assert!(served || known.contains(&name.as_str().unwrap()), "no route is for {name}");
         }
@@ -256,6 +256,10 @@ async fn every_operation_with_every_role_and_scope_is_as_the_table_says() {
             let body = (*method != Method::GET && *method != Method::DELETE).then_some(body);
             for (power, caller) in &callers {
                 let allowed = power.allows(serde_json::from_value(json!(action)).unwrap());
+                if allowed && action == "delete_workspace" {
+                    // It would end the walk; the tests of workspaces do it.
+                    continue;
+                }
                 let status = caller.send(method.clone(), &path, body.clone()).await.status.as_u16();
                 // What is allowed may still fail for other reasons; but never as forbidden.
                 assert_eq!(status != 403 && status != 401, allowed, "{method} {path} for {power:?}: {status}");

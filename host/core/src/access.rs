@@ -136,6 +136,16 @@ pub const RULES: [Rule; 13] = {
 };
 
 impl Action {
+    /// Whether it is possible in a workspace that is put aside.
+    pub fn in_archive(self) -> bool {
+        use Action as A;
+        match self {
+            A::ReadWorkspace | A::ReadKnowledge | A::ReadSources | A::ReadMembers | A::ReadAudit => true,
+            A::ManageMembers | A::ManageKeys | A::ManageWorkspace | A::DeleteWorkspace => true,
+            A::Chat | A::WriteDocuments | A::ManageSources | A::ManageCredentials => false,
+        }
+    }
+
     /// Its line in the table.
     pub fn rule(self) -> Rule {
         RULES.into_iter().find(|rule| rule.action == self).expect("every action has a line in the table")

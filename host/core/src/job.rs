@@ -13,6 +13,8 @@ pub enum Work {
         /// Which run.
         run_id: RunId,
     },
+    /// Remove everything of the job's workspace.
+    DeleteWorkspace,
 }
 
 impl Work {
@@ -20,6 +22,7 @@ impl Work {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Sync { .. } => "sync",
+            Self::DeleteWorkspace => "delete_workspace",
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct Grant {
     pub power: Power,
     /// With which documents.
     pub audience: Audience,
+    /// Whether the workspace is put aside.
+    pub archived: bool,
 }
 
 impl Principal {
@@ -61,7 +63,8 @@ impl Principal {
     pub fn access(&self, workspace: WorkspaceId) -> Option<Grant> {
         if self.instance_admin {
             let (power, audience) = (Power::Role(Role::Owner), Audience::everything());
-            return Some(Grant { workspace_id: workspace, power, audience });
+            let archived = self.grant(workspace).is_some_and(|grant| grant.archived);
+            return Some(Grant { workspace_id: workspace, power, audience, archived });
         }
         self.grant(workspace).cloned()
     }

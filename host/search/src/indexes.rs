@@ -156,6 +156,15 @@ impl Indexes {
         }
     }
 
+    /// The workspaces that have an index on disk.
+    pub fn workspaces(&self) -> Result<Vec<WorkspaceId>, Error> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.shared.dir)? {
+            found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<WorkspaceId>().ok()));
+        }
+        Ok(found)
+    }
+
     /// Removes a workspace's index from memory and disk.
     pub fn remove(&self, workspace: WorkspaceId) -> Result<(), Error> {
         let slot = self.slot(workspace);

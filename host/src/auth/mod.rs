@@ -224,6 +224,7 @@ impl Auth {
             workspace_id: member.workspace_id,
             power: Power::Role(member.role),
             audience: member.audience,
+            archived: member.archived,
         });
         Ok(Some(Principal {
             actor: Actor::User { id: user, session },
@@ -234,8 +235,9 @@ impl Auth {
 
     async fn load_key(&self, hash: Sha256Hash) -> Result<(Option<Principal>, Option<Instant>), Error> {
         let found = self.db.system().find_api_key(hash).await?;
-        let Some(key) = found.filter(|key| key.revoked_at.is_none()) else { return Ok((None, None)) };
-        let grant = Grant { workspace_id: key.workspace_id, power: Power::Scopes(key.scopes), audience: key.audience };
+        let Some((key, archived)) = found.filter(|(key, _)| key.revoked_at.is_none()) else { return Ok((None, None)) };
+        let power = Power::Scopes(key.scopes);
+        let grant = Grant { workspace_id: key.workspace_id, power, audience: key.audience, archived };
         let principal = Principal { actor: Actor::Key(key.id), instance_admin: false, grants: vec![grant] };
         Ok((Some(principal), key.expires_at))
     }

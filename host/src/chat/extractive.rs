@@ -17,13 +17,13 @@ const WORTH_SAYING: f32 = 0.6;
 /// What is said when nothing was found.
 const NOTHING_FOUND: &str = "I found nothing about this in the workspace's documents.";
 
-/// The answer in pieces.
-pub(super) fn answer(question: &str, passages: &[Passage]) -> Vec<Piece> {
+/// The answer in pieces; `refusal` is said when nothing was found.
+pub(super) fn answer(question: &str, passages: &[Passage], refusal: Option<&str>) -> Vec<Piece> {
     let texts: Vec<Text<'_>> =
         passages.iter().map(|passage| Text { text: &passage.text, language: passage.language.as_deref() }).collect();
     let mut sentences = best_sentences(question, &texts, SENTENCES);
     let Some(best) = sentences.first().map(|sentence| sentence.score) else {
-        return vec![Piece::Delta(NOTHING_FOUND.to_owned())];
+        return vec![Piece::Delta(refusal.unwrap_or(NOTHING_FOUND).to_owned())];
     };
     let mut said = HashSet::new();
     sentences.retain(|sentence| {

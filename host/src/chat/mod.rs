@@ -138,9 +138,10 @@ impl Chat {
             now: self.clock.now(),
         };
         let saved = tenant.save_question(asked).await?;
+        let settings = tenant.workspace().await?.settings;
         let query = Query {
             text: message.to_owned(),
-            top_k: PASSAGES,
+            top_k: settings.top_k.map_or(PASSAGES, usize::from),
             mode: Mode::Auto,
             min_position: None,
             filters: question.filters,
@@ -152,7 +153,7 @@ impl Chat {
             id: MessageId::new(),
             thread_id: saved.thread_id,
             mode: AnswerMode::Extract,
-            pieces: extractive::answer(message, &passages),
+            pieces: extractive::answer(message, &passages, settings.refusal_text.as_deref()),
             usage,
             stop_reason: StopReason::End,
         };

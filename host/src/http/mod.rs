@@ -98,7 +98,16 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(users::reset_password))
         .routes(routes!(connectors::list))
         .routes(routes!(workspaces::create, workspaces::list))
+        .routes(routes!(workspaces::deletion))
         .merge(may(Action::ReadWorkspace, new().routes(routes!(workspaces::get))))
+        .merge(may(
+            Action::ManageWorkspace,
+            new()
+                .routes(routes!(workspaces::update))
+                .routes(routes!(workspaces::archive))
+                .routes(routes!(workspaces::restore)),
+        ))
+        .merge(may(Action::DeleteWorkspace, new().routes(routes!(workspaces::delete))))
         .merge(may(Action::Chat, new().routes(routes!(chat::chat)).routes(routes!(messages::list))))
         .merge(may(
             Action::ReadKnowledge,

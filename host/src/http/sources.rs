@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json as Body, extract::State, http::StatusCode};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use tributary_core::{SourceId, WorkspaceId};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -42,16 +42,12 @@ pub(super) struct SourcePatch {
     /// The whole configuration.
     config: Option<serde_json::Value>,
     /// Null removes the schedule.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "super::extract::present")]
     #[schema(value_type = Option<ScheduleBody>)]
     schedule: Option<Option<ScheduleBody>>,
 }
 
 /// Tells an absent field from one that is null.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
 /// Make a source
 #[utoipa::path(
     post, path = "/api/v1/workspaces/{workspace_id}/sources", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path)), request_body = NewSource,

@@ -6,6 +6,7 @@ use axum::{Json as Body, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tributary_core::{WorkspaceId, principal::Actor, workspace};
+use tributary_store::{WorkspaceDeletion, WorkspaceUpdate};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use super::{
     ApiError,
     access::{Caller, Tenant},
     dto::{List, Paging},
-    extract::{Json, Query},
+    extract::{Json, Path, Query},
 };
 use crate::{app::App, workspaces};
 
@@ -33,12 +34,22 @@ pub(super) struct Workspace {
     id: Uuid,
     name: String,
     slug: String,
+    /// `system_prompt`, `answer_mode` (auto or extract), `top_k`, `language`, `refusal_text`.
+    #[schema(value_type = Object)]
+    settings: workspace::Settings,
+    /// `platform` (shopify, woocommerce, bigcommerce, magento or custom), `store_url`, `currency`, `locale`, `catalog_source_id`,
+    /// `order_lookup_url`.
+    #[schema(value_type = Option<Object>)]
+    commerce: Option<workspace::Commerce>,
+    /// Since when it can be read only.
+    archived_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
 }
 
 impl From<workspace::Workspace> for Workspace {
-    fn from(workspace::Workspace { id, name, slug, created_at }: workspace::Workspace) -> Self {
-        Self { id: id.0, name, slug, created_at }
+    fn from(it: workspace::Workspace) -> Self {
+        let workspace::Workspace { id, name, slug, settings, commerce, archived_at, created_at } = it;
+        Self { id: id.0, name, slug, settings, commerce, archived_at, created_at }
     }
 }
 
@@ -77,6 +88,105 @@ pub(super) async fn list(
 )]
 pub(super) async fn get(Tenant(tenant): Tenant) -> Result<Body<Workspace>, ApiError> {
     Ok(Body(tenant.workspace().await?.into()))
+}
+
+/// What to change; what is absent stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WorkspacePatch {
+    name: Option<String>,
+    /// All of them: those left out go back to the server's.
+    #[schema(value_type = Option<Object>)]
+    settings: Option<workspace::Settings>,
+    /// Null removes it.
+    #[serde(default, deserialize_with = "super::extract::present")]
+    #[schema(value_type = Option<Object>)]
+    commerce: Option<Option<workspace::Commerce>>,
+}
+
+/// Change a workspace's name, settings and commerce profile
+#[utoipa::path(
+    patch, path = "/api/v1/workspaces/{workspace_id}", tag = "workspaces", security(("bearer" = [])), params(("workspace_id" = Uuid, Path)), request_body = WorkspacePatch,
+    responses((status = 200, body = Workspace), (status = 401, body = super::Problem), (status = 404, body = super::Problem), (status = 422, body = super::Problem)),
+)]
+pub(super) async fn update(
+    State(app): State<Arc<App>>,
+    Tenant(tenant): Tenant,
+    Json(patch): Json<WorkspacePatch>,
+) -> Result<Body<Workspace>, ApiError> {
+    let update = WorkspaceUpdate { name: patch.name, settings: patch.settings, commerce: patch.commerce };
+    Ok(Body(app.workspaces.update(&tenant, update).await?.into()))
+}
+
+/// Put a workspace aside: it can be read, and nothing is asked, synced or changed in it
+#[utoipa::path(
+    post, path = "/api/v1/workspaces/{workspace_id}/archive", tag = "workspaces", security(("bearer" = [])), params(("workspace_id" = Uuid, Path)),
+    responses((status = 200, body = Workspace), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
+)]
+pub(super) async fn archive(State(app): State<Arc<App>>, Tenant(tenant): Tenant) -> Result<Body<Workspace>, ApiError> {
+    tenant.archive_workspace(Some(app.clock.now())).await?;
+    app.auth.catch_up().await?;
+    Ok(Body(tenant.workspace().await?.into()))
+}
+
+/// Take an archived workspace up again
+#[utoipa::path(
+    post, path = "/api/v1/workspaces/{workspace_id}/restore", tag = "workspaces", security(("bearer" = [])), params(("workspace_id" = Uuid, Path)),
+    responses((status = 200, body = Workspace), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
+)]
+pub(super) async fn restore(State(app): State<Arc<App>>, Tenant(tenant): Tenant) -> Result<Body<Workspace>, ApiError> {
+    tenant.archive_workspace(None).await?;
+    app.auth.catch_up().await?;
+    Ok(Body(tenant.workspace().await?.into()))
+}
+
+/// The deletion of a workspace.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Deletion {
+    workspace_id: Uuid,
+    name: String,
+    requested_by: String,
+    requested_at: DateTime<Utc>,
+    /// When nothing was left of it; null while it is being removed.
+    finished_at: Option<DateTime<Utc>>,
+}
+
+impl From<WorkspaceDeletion> for Deletion {
+    fn from(it: WorkspaceDeletion) -> Self {
+        let WorkspaceDeletion { workspace_id, name, requested_by, requested_at, finished_at } = it;
+        Self { workspace_id, name, requested_by, requested_at, finished_at }
+    }
+}
+
+/// Delete a workspace with everything in it: it is hidden at once, and removed in the background
+#[utoipa::path(
+    delete, path = "/api/v1/workspaces/{workspace_id}", tag = "workspaces", security(("bearer" = [])), params(("workspace_id" = Uuid, Path)),
+    responses((status = 202, body = Deletion), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
+)]
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    Caller(principal): Caller,
+    Tenant(tenant): Tenant,
+) -> Result<(StatusCode, Body<Deletion>), ApiError> {
+    let deletion = tenant.delete_workspace(&principal.label(), app.clock.now()).await?;
+    app.auth.catch_up().await?;
+    app.wake.jobs();
+    Ok((StatusCode::ACCEPTED, Body(deletion.into())))
+}
+
+/// What became of a workspace that was to be deleted; for whoever asked for it, and for administrators
+#[utoipa::path(
+    get, path = "/api/v1/workspace-deletions/{deleted_id}", tag = "workspaces", security(("bearer" = [])), params(("deleted_id" = Uuid, Path)),
+    responses((status = 200, body = Deletion), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
+)]
+pub(super) async fn deletion(
+    State(app): State<Arc<App>>,
+    Caller(principal): Caller,
+    Path(id): Path<WorkspaceId>,
+) -> Result<Body<Deletion>, ApiError> {
+    let found = app.db.system().workspace_deletion(id).await?;
+    let visible = found.filter(|it| principal.instance_admin || it.requested_by == principal.label());
+    Ok(Body(visible.ok_or_else(|| ApiError::not_found("deletion"))?.into()))
 }
 
 impl From<workspaces::Error> for ApiError {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tributary_core::{RunId, job::Work};
+use tributary_core::job::Work;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -23,7 +23,7 @@ async fn work(app: Arc<App>, shutdown: CancellationToken) {
     let lease_ms = app.config.lease.as_millis() as i64;
     let mut reachable = true;
     while !shutdown.is_cancelled() {
-        let claimed = app.db.system().claim(&["sync"], &name, lease_ms, 1).await;
+        let claimed = app.db.system().claim(&["sync", "delete_workspace"], &name, lease_ms, 1).await;
         match claimed {
             Ok(leases) if leases.is_empty() => {
                 shutdown.run_until_cancelled(app.wake.wait_for_jobs(POLL)).await;
@@ -32,8 +32,10 @@ async fn work(app: Arc<App>, shutdown: CancellationToken) {
                 // There may be more: wake a colleague.
                 app.wake.jobs();
                 for lease in leases {
-                    let Work::Sync { run_id } = lease.work;
-                    app.syncs.work(lease, run_id as RunId, &shutdown).await;
+                    match lease.work {
+                        Work::Sync { run_id } => app.syncs.work(lease, run_id, &shutdown).await,
+                        Work::DeleteWorkspace => app.workspaces.remove(lease, lease_ms, &shutdown).await,
+                    }
                 }
             }
             Err(error) => {

@@ -2,7 +2,10 @@
 //!
 //! Never a job: each host has its own indexes. A killed host resumes where its index stands, a new one catches up from zero.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -58,13 +61,33 @@ impl Indexer {
         applied: &mut HashMap<WorkspaceId, Position>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<()> {
-        for (workspace, position) in self.db.system().workspace_positions().await? {
+        let positions = self.db.system().workspace_positions().await?;
+        if positions.len() != applied.len() {
+            self.remove_all_but(&positions, applied).await?;
+        }
+        for (workspace, position) in positions {
             if applied.get(&workspace).is_some_and(|known| *known >= position) || shutdown.is_cancelled() {
                 continue;
             }
             applied.insert(workspace, self.feed(workspace, position, shutdown).await?);
         }
         Ok(())
+    }
+
+    /// Removes the indexes of workspaces that are gone.
+    async fn remove_all_but(
+        &self,
+        positions: &[(WorkspaceId, Position)],
+        applied: &mut HashMap<WorkspaceId, Position>,
+    ) -> anyhow::Result<()> {
+        let standing: HashSet<_> = positions.iter().map(|(workspace, _)| *workspace).collect();
+        applied.retain(|workspace, _| standing.contains(workspace));
+        let indexes = self.indexes.clone();
+        let removed = spawn_blocking(move || {
+            let mut gone = indexes.workspaces()?.into_iter().filter(|workspace| !standing.contains(workspace));
+            gone.try_for_each(|workspace| indexes.remove(workspace))
+        });
+        Ok(removed.await??)
     }
 
     async fn feed(

@@ -1,12 +1,20 @@
-//! Workspaces: making them and finding them.
+//! Workspaces: making, finding, changing and removing them.
+
+mod profile;
 
 use std::sync::Arc;
 
-use tributary_core::{Clock, WorkspaceId, principal::Principal, workspace::Workspace};
+use tokio_util::sync::CancellationToken;
+use tributary_core::{Clock, WorkspaceId, job::Lease, principal::Principal, workspace::Workspace};
 use tributary_search::text;
-use tributary_store::{Db, NewWorkspace, Page, Visible};
+use tributary_store::{Db, NewWorkspace, Page, TenantDb, Visible, WorkspaceUpdate};
 
 use crate::plugins::Plugins;
+
+/// Documents removed in one transaction.
+const REMOVED_AT_ONCE: i64 = 500;
+/// Milliseconds until a deletion that failed is tried again.
+const RETRY_MS: i64 = 5_000;
 
 /// Why a workspace was not made.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +56,7 @@ impl Workspaces {
         if !principal.instance_admin {
             return Err(Error::Forbidden);
         }
-        let name = text::line(name);
-        if name.is_empty() || name.chars().count() > 100 {
-            return Err(Error::Invalid { pointer: "/name", message: "a name has 1 to 100 characters".to_owned() });
-        }
+        let name = checked_name(name)?;
         match slug {
             Some(slug) if !is_slug(slug) => Err(Error::Invalid {
                 pointer: "/slug",
@@ -101,6 +106,58 @@ impl Workspaces {
         };
         Ok(self.db.system().list_workspaces(&visible, after, limit).await?)
     }
+}
+
+impl Workspaces {
+    /// Changes a workspace, when what is given makes sense.
+    pub async fn update(&self, tenant: &TenantDb, mut update: WorkspaceUpdate) -> Result<Workspace, Error> {
+        if let Some(name) = &mut update.name {
+            *name = checked_name(name)?;
+        }
+        if let Some(settings) = &update.settings {
+            profile::check_settings(settings)?;
+        }
+        if let Some(Some(commerce)) = &update.commerce {
+            profile::check_commerce(commerce)?;
+            if let Some(source) = commerce.catalog_source_id
+                && tenant.find_source(source).await?.is_none()
+            {
+                let message = "there is no such source in this workspace".to_owned();
+                return Err(Error::Invalid { pointer: "/commerce/catalog_source_id", message });
+            }
+        }
+        Ok(tenant.update_workspace(update).await?)
+    }
+
+    /// Works on a leased deletion until nothing is left, or the lease is lost.
+    pub async fn remove(&self, lease: Lease, lease_ms: i64, shutdown: &CancellationToken) {
+        let tenant = self.db.system().tenant(lease.workspace_id);
+        let removed = async {
+            while tenant.remove_documents(&lease, REMOVED_AT_ONCE).await? {
+                if shutdown.is_cancelled() {
+                    self.db.system().release(&lease, 0).await?;
+                    return Ok(());
+                }
+                self.db.system().heartbeat(&lease, lease_ms).await?;
+            }
+            tenant.remove_workspace(&lease, self.clock.now()).await?;
+            tracing::info!(workspace = %lease.workspace_id, "workspace removed");
+            Ok(())
+        };
+        let removed: Result<(), tributary_store::Error> = removed.await;
+        if let Err(error) = removed {
+            tracing::warn!(workspace = %lease.workspace_id, %error, "a workspace could not be removed yet; it is tried again");
+            let _ = self.db.system().retry(&lease, RETRY_MS, &error.to_string()).await;
+        }
+    }
+}
+
+fn checked_name(name: &str) -> Result<String, Error> {
+    let name = text::line(name);
+    if name.is_empty() || name.chars().count() > 100 {
+        return Err(Error::Invalid { pointer: "/name", message: "a name has 1 to 100 characters".to_owned() });
+    }
+    Ok(name)
 }
 
 fn is_slug(slug: &str) -> bool {

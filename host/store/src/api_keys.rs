@@ -110,16 +110,24 @@ impl From<Row> for ApiKey {
 }
 
 impl SystemDb {
-    /// The key of a secret, revoked and expired ones too.
-    pub async fn find_api_key(&self, secret_hash: Sha256Hash) -> Result<Option<ApiKey>> {
+    /// The key of a secret, revoked and expired ones too, and whether its workspace is put aside.
+    pub async fn find_api_key(&self, secret_hash: Sha256Hash) -> Result<Option<(ApiKey, bool)>> {
+        #[derive(sqlx_macros::FromRow)]
+        struct Found {
+            #[sqlx(flatten)]
+            key: Row,
+            archived: bool,
+        }
         let mut cx = self.db.read().await?;
         let row = q!(
             cx,
-            fetch_optional as Row,
-            concat!("SELECT ", columns!(), " FROM api_key WHERE secret_hash = $1"),
+            fetch_optional as Found,
+            "SELECT k.id, k.workspace_id, k.name, k.last4, k.scopes, k.audience, k.created_by, k.created_at, k.expires_at, k.replaces,
+                 k.revoked_at, k.last_used_at, w.archived_at IS NOT NULL AS archived
+             FROM api_key k JOIN workspace w ON w.id = k.workspace_id AND w.deleting_at IS NULL WHERE k.secret_hash = $1",
             secret_hash.0.as_slice()
         )?;
-        Ok(row.map(ApiKey::from))
+        Ok(row.map(|row| (row.key.into(), row.archived)))
     }
 
     /// Adds up what keys were used for: one statement for all of them.

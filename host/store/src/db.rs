@@ -167,14 +167,19 @@ impl Db {
     /// A grant was read together with its workspace; only for an administrator, who needs none, the record is asked.
     pub async fn tenant(&self, principal: &Principal, workspace: WorkspaceId) -> Result<Option<TenantDb>> {
         let Some(access) = principal.access(workspace) else { return Ok(None) };
+        let mut archived = access.archived;
         if principal.grant(workspace).is_none() {
             let mut cx = self.read().await?;
-            let found = q!(cx, fetch_optional as (i64), "SELECT change_seq FROM workspace WHERE id = $1", workspace.0)?;
-            if found.is_none() {
-                return Ok(None);
-            }
+            let found = q!(
+                cx,
+                fetch_optional as (bool),
+                "SELECT archived_at IS NOT NULL FROM workspace WHERE id = $1 AND deleting_at IS NULL",
+                workspace.0
+            )?;
+            let Some(found) = found else { return Ok(None) };
+            archived = found;
         }
-        Ok(Some(self.system().tenant_for(workspace, access.audience)))
+        Ok(Some(self.system().tenant_for(workspace, access.audience, archived)))
     }
 
     /// The whole instance: for workers, the first start and login. Never for a handler that serves a tenant.

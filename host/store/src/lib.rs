@@ -58,4 +58,4 @@ pub use signing_keys::SigningKey;
 pub use sources::{NewSource, SourceUpdate, SourceWithRun};
 pub use tenant::{SystemDb, TenantDb};
 pub use users::{NewUser, User, UserUpdate};
-pub use workspaces::{NewWorkspace, Visible};
+pub use workspaces::{NewWorkspace, Visible, WorkspaceDeletion, WorkspaceUpdate};

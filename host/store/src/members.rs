@@ -26,6 +26,8 @@ pub struct Membership {
     pub role: Role,
     /// With which documents.
     pub audience: Audience,
+    /// Whether the workspace is put aside.
+    pub archived: bool,
 }
 
 /// Somebody who belongs.
@@ -116,17 +118,19 @@ impl SystemDb {
             workspace_id: Uuid,
             role: String,
             audience: Option<Json<Audience>>,
+            archived: bool,
         }
         let mut cx = self.db.read().await?;
         let rows = q!(
             cx,
             fetch_all as Row,
-            "SELECT workspace_id, role, audience FROM member WHERE user_id = $1 ORDER BY workspace_id",
+            "SELECT m.workspace_id, m.role, m.audience, w.archived_at IS NOT NULL AS archived FROM member m
+             JOIN workspace w ON w.id = m.workspace_id AND w.deleting_at IS NULL WHERE m.user_id = $1 ORDER BY m.workspace_id",
             user.0
         )?;
         let membership = |row: Row| {
             let (role, audience) = (role(&row.role)?, seen(row.audience));
-            Ok(Membership { workspace_id: row.workspace_id.into(), role, audience })
+            Ok(Membership { workspace_id: row.workspace_id.into(), role, audience, archived: row.archived })
         };
         rows.into_iter().map(membership).collect()
     }

@@ -49,6 +49,7 @@ impl SystemDb {
             fetch_all as Row,
             "SELECT workspace_id, id, cron, timezone, next_run_at FROM source
              WHERE next_run_at IS NOT NULL AND deleted_at IS NULL AND next_run_at <= $1 AND cron IS NOT NULL AND timezone IS NOT NULL
+                 AND workspace_id NOT IN (SELECT id FROM workspace WHERE archived_at IS NOT NULL OR deleting_at IS NOT NULL)
              ORDER BY next_run_at, workspace_id, id LIMIT $2",
             now,
             limited(limit)

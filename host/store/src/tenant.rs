@@ -26,16 +26,17 @@ pub struct TenantDb {
     db: Db,
     workspace: WorkspaceId,
     audience: Arc<Audience>,
+    archived: bool,
 }
 
 impl SystemDb {
     /// A whole workspace, for work that the record itself asks for (a job, a schedule).
     pub fn tenant(&self, workspace: WorkspaceId) -> TenantDb {
-        self.tenant_for(workspace, Audience::everything())
+        self.tenant_for(workspace, Audience::everything(), false)
     }
 
-    pub(crate) fn tenant_for(&self, workspace: WorkspaceId, audience: Audience) -> TenantDb {
-        TenantDb { db: self.db.clone(), workspace, audience: Arc::new(audience) }
+    pub(crate) fn tenant_for(&self, workspace: WorkspaceId, audience: Audience, archived: bool) -> TenantDb {
+        TenantDb { db: self.db.clone(), workspace, audience: Arc::new(audience), archived }
     }
 }
 
@@ -43,6 +44,11 @@ impl TenantDb {
     /// Which workspace.
     pub fn workspace_id(&self) -> WorkspaceId {
         self.workspace
+    }
+
+    /// Whether the workspace is put aside: it can be read, and nothing else.
+    pub fn is_archived(&self) -> bool {
+        self.archived
     }
 
     /// Which documents the caller may see.

@@ -87,6 +87,7 @@ async fn a_principal_enters_only_their_workspaces() {
             workspace_id: world.workspace.id,
             power: Power::Role(Role::Viewer),
             audience: Audience::everything(),
+            archived: false,
         };
         let stranger = Principal { actor, instance_admin: false, grants: vec![] };
         let member = Principal { grants: vec![grant], ..stranger.clone() };

@@ -27,7 +27,7 @@ async fn a_key_is_found_by_its_hash_revoked_and_expired_in_its_workspace_only() 
     for world in worlds().await {
         let (made, hash) = (key(&world, "Shop"), Sha256Hash::of("secret"));
         world.tenant.create_api_key(&made, hash).await.unwrap();
-        assert_eq!(world.system.find_api_key(hash).await.unwrap(), Some(made.clone()), "{}", world.name());
+        assert_eq!(world.system.find_api_key(hash).await.unwrap(), Some((made.clone(), false)), "{}", world.name());
         assert_eq!(world.system.find_api_key(Sha256Hash::of("other")).await.unwrap(), None);
 
         let stranger = world.system.tenant(workspace(&world.system, "stranger").await.id);

@@ -20,3 +20,4 @@ mod sessions;
 mod sources;
 mod support;
 mod tenancy;
+mod workspaces;
