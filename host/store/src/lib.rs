@@ -6,6 +6,7 @@
 //! Lists and rows travel as one JSON parameter, so a page of documents is one statement per table, never one per row. Whatever a
 //! transaction changes for readers carries the workspace's next `change_seq`, numbered in commit order.
 
+mod audit;
 mod chat;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -33,6 +34,7 @@ mod users;
 mod workspaces;
 mod writer;
 
+pub use audit::{AuditCheck, AuditEvent, AuditFault, AuditFilter, AuditOutcome, NewAuditEvent};
 pub use chat::{Message, NewAnswer, NewQuestion, Question, Role};
 pub use connectors::InstalledConnector;
 pub use db::{Db, Durability, Engine, Options};

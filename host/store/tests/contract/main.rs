@@ -1,6 +1,7 @@
 //! The contract of the store, kept on both databases.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod audit;
 mod chat;
 mod feed;
 mod finish;
