@@ -12,6 +12,7 @@ use tributary_search::{IndexOptions, Indexes};
 use tributary_store::{Db, Options};
 
 use crate::{
+    audit::Audit,
     auth::{Auth, FirstAdmin, Given},
     chat::Chat,
     ingestion::{Push, Syncs},
@@ -38,6 +39,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Who is calling.
     pub auth: Auth,
+    /// Who changed what.
+    pub audit: Audit,
     /// Connectors and the extractor.
     pub plugins: Arc<Plugins>,
     /// Workspaces.
@@ -90,10 +93,12 @@ impl App {
             ),
             None => Wake::local(),
         };
+        let tasks = TaskTracker::new();
         let auth = Auth::open(db.clone(), clock.clone()).await?;
         let plugins = Arc::new(Plugins::new(db.clone(), clock.clone(), sandbox));
         let knowledge = Arc::new(Knowledge::new(indexes.clone()));
         Ok(Arc::new(Self {
+            audit: Audit::new(db.clone(), clock.clone(), tasks.clone()),
             workspaces: Workspaces::new(db.clone(), clock.clone(), plugins.clone()),
             sources: Sources::new(clock.clone(), plugins.clone(), wake.clone(), config.roots.clone()),
             syncs: Syncs::new(db.clone(), clock.clone(), plugins.clone(), wake.clone(), &config),
@@ -108,7 +113,7 @@ impl App {
             wake,
             indexes,
             shutdown,
-            tasks: TaskTracker::new(),
+            tasks,
             ticker: Mutex::new(None),
         }))
     }

@@ -4,6 +4,7 @@
 //! `core` (domain), `store` (the record), `search` (the index) and `sandbox` (components).
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod chat;
 pub mod cli;

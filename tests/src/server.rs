@@ -101,7 +101,8 @@ impl Options {
     }
 }
 
-fn binary() -> PathBuf {
+/// The server's program.
+pub fn binary() -> PathBuf {
     match std::env::var_os("TRIBUTARY_BIN") {
         Some(path) => path.into(),
         None => {

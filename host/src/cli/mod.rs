@@ -1,6 +1,8 @@
 //! The command line: one file for each command, one plain sentence for each error.
 
+mod audit;
 mod openapi;
+mod record;
 mod serve;
 
 use std::process::ExitCode;
@@ -19,6 +21,8 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(Box<serve::Serve>),
+    /// Read and check the audit log, also while a server runs
+    Audit(audit::Audit),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -27,6 +31,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Audit(audit) => audit.run(),
         Command::Openapi => openapi::run(),
     };
     match result {

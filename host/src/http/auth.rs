@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::Origin,
     auth::{self, ACCESS_TOKEN_LIFETIME},
 };
 
@@ -44,9 +45,21 @@ pub(super) struct Token {
     post, path = "/api/v1/auth/login", tag = "auth", request_body = Login,
     responses((status = 200, body = Token), (status = 401, description = "Wrong credentials", body = super::Problem), (status = 503, description = "Too many log-ins at once", body = super::Problem)),
 )]
-pub(super) async fn login(State(app): State<Arc<App>>, Json(login): Json<Login>) -> Result<Body<Token>, ApiError> {
-    let access_token = app.auth.log_in(&login.email, login.password.expose_secret()).await?;
+pub(super) async fn login(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    Json(login): Json<Login>,
+) -> Result<Body<Token>, ApiError> {
+    let entered = log_in(&app, &login).await;
+    app.audit.log_in(&login.email, entered.as_ref().map(|(_, principal)| principal), origin).await;
+    let (access_token, _) = entered?;
     Ok(Body(Token { access_token, token_type: "Bearer", expires_in: ACCESS_TOKEN_LIFETIME.as_secs() }))
+}
+
+async fn log_in(app: &App, login: &Login) -> Result<(String, Principal), auth::Error> {
+    let token = app.auth.log_in(&login.email, login.password.expose_secret()).await?;
+    let principal = app.auth.authenticate(&token).await?;
+    Ok((token, principal))
 }
 
 /// The caller.

@@ -2,6 +2,8 @@
 //!
 //! Every route under `/api/v1` is closed unless it stands in [`open_routes`].
 
+mod audit;
+mod audited;
 mod auth;
 mod chat;
 mod connectors;
@@ -11,6 +13,7 @@ mod extract;
 mod health;
 mod knowledge;
 mod messages;
+mod origin;
 mod problem;
 mod request_id;
 mod runs;
@@ -88,6 +91,9 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(knowledge::query))
         .routes(routes!(chat::chat))
         .routes(routes!(messages::list))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(audit::of_workspace))
 }
 
 fn api() -> (OpenApiRouter<Arc<App>>, OpenApiRouter<Arc<App>>) {
@@ -103,7 +109,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// The whole server.
 pub fn router(app: Arc<App>) -> Router {
     let (open, closed) = api();
-    let closed = closed.route_layer(middleware::from_fn_with_state(app.clone(), require_login));
+    let closed = closed
+        .route_layer(middleware::from_fn_with_state(app.clone(), require_login))
+        .route_layer(middleware::from_fn_with_state(app.clone(), audited::record));
     let (routes, document) = open.merge(closed).split_for_parts();
     let docs: Router<Arc<App>> = SwaggerUi::new("/docs").url("/openapi.json", document).into();
     let docs = docs.layer(SetResponseHeaderLayer::overriding(
@@ -141,8 +149,12 @@ async fn require_login(State(app): State<Arc<App>>, mut request: Request, next: 
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
     let principal = app.auth.authenticate(token.ok_or_else(unauthenticated)?).await?;
-    request.extensions_mut().insert(Caller(principal));
-    Ok(next.run(request).await)
+    let caller = Caller(principal);
+    request.extensions_mut().insert(caller.clone());
+    let mut response = next.run(request).await;
+    // For the audit log, which stands outside.
+    response.extensions_mut().insert(caller);
+    Ok(response)
 }
 
 /// Middleware: one line for each request, without query string, headers or body.

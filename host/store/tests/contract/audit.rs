@@ -2,10 +2,9 @@
 
 use futures::TryStreamExt;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tributary_store::{
     AuditCheck, AuditEvent, AuditFault, AuditFilter, AuditOutcome, Db, Engine, Error, NewAuditEvent, Options,
-    testing::{TestDb, databases},
+    testing::{TestDb, databases, drop_audit_triggers, execute},
 };
 
 use crate::support::{at, workspace};
@@ -30,34 +29,6 @@ async fn with_events(test: &TestDb, count: i64) -> Vec<AuditEvent> {
         events.push(test.db.system().append_audit(event(number)).await.unwrap());
     }
     events
-}
-
-/// SQL past the store, as somebody who tampers would send it.
-async fn run(test: &TestDb, sql: &str) -> Result<(), sqlx::Error> {
-    let sql = AssertSqlSafe(sql.to_owned());
-    match test.engine() {
-        Engine::Sqlite => {
-            let mut connection = SqliteConnection::connect(&test.url).await?;
-            sqlx::raw_sql(sql).execute(&mut connection).await?;
-        }
-        Engine::Postgres => {
-            let mut connection = PgConnection::connect(&test.url).await?;
-            sqlx::raw_sql(sql).execute(&mut connection).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn drop_triggers(test: &TestDb) {
-    let sql = match test.engine() {
-        Engine::Sqlite => {
-            "DROP TRIGGER audit_event_no_update; DROP TRIGGER audit_event_no_delete; DROP TRIGGER audit_event_no_replace; DROP TRIGGER audit_head_no_delete"
-        }
-        Engine::Postgres => {
-            "DROP TRIGGER audit_event_no_change ON audit_event; DROP TRIGGER audit_head_no_delete ON audit_head"
-        }
-    };
-    run(test, sql).await.unwrap();
 }
 
 #[tokio::test]
@@ -164,7 +135,7 @@ async fn the_database_refuses_to_change_or_remove_events() {
             Engine::Postgres => attempts.extend(["TRUNCATE audit_event", "TRUNCATE audit_head"]),
         }
         for sql in attempts {
-            let error = run(&test, sql).await.expect_err(sql).to_string();
+            let error = execute(&test.url, sql).await.expect_err(sql).to_string();
             assert!(error.contains("is refused"), "{} {sql}: {error}", test.name);
         }
         let check = test.db.system().verify_audit().await.unwrap();
@@ -202,8 +173,8 @@ async fn verifying_names_the_first_event_at_fault() {
     for (sql, seq, fault) in tampering {
         for test in databases().await {
             with_events(&test, 6).await;
-            drop_triggers(&test).await;
-            run(&test, sql).await.unwrap();
+            drop_audit_triggers(&test.url).await.unwrap();
+            execute(&test.url, sql).await.unwrap();
             let check = test.db.system().verify_audit().await.unwrap();
             assert_eq!(check, AuditCheck::Broken { seq, fault }, "{} {sql}", test.name);
         }
@@ -217,7 +188,7 @@ async fn an_event_replaced_together_with_its_hash_is_found_by_the_next() {
         // Another log, whose first event has a valid hash of its own.
         for forger in databases().await.into_iter().filter(|forger| forger.name == test.name) {
             let forged = forger.db.system().append_audit(event(9)).await.unwrap();
-            drop_triggers(&test).await;
+            drop_audit_triggers(&test.url).await.unwrap();
             let hash = match test.engine() {
                 Engine::Sqlite => format!("unhex('{}')", forged.hash),
                 Engine::Postgres => format!("decode('{}', 'hex')", forged.hash),
@@ -231,7 +202,7 @@ async fn an_event_replaced_together_with_its_hash_is_found_by_the_next() {
                      request_id = 'r-9', hash = {hash} WHERE seq = 1",
                 forged.actor, forged.action, forged.target
             );
-            run(&test, &sql).await.unwrap();
+            execute(&test.url, &sql).await.unwrap();
             let check = test.db.system().verify_audit().await.unwrap();
             assert_eq!(check, AuditCheck::Broken { seq: 2, fault: AuditFault::Unlinked }, "{}", test.name);
         }
