@@ -20,6 +20,7 @@ use crate::{
     plugins::Plugins,
     retrieval::{Indexer, Knowledge},
     schedules::Ticker,
+    secrets::{Credentials, Vault},
     settings::Config,
     sources::Sources,
     wake::Wake,
@@ -47,6 +48,10 @@ pub struct App {
     pub workspaces: Workspaces,
     /// Sources.
     pub sources: Sources,
+    /// What is kept secret.
+    pub vault: Arc<Vault>,
+    /// What connectors log in with.
+    pub credentials: Credentials,
     /// Sync runs.
     pub syncs: Syncs,
     /// Pushed documents.
@@ -94,10 +99,13 @@ impl App {
             None => Wake::local(),
         };
         let tasks = TaskTracker::new();
-        let auth = Auth::open(db.clone(), clock.clone()).await?;
+        let vault = Arc::new(Vault::open(db.clone(), clock.clone(), &config).await?);
+        let auth = Auth::open(db.clone(), clock.clone(), &vault).await?;
         let plugins = Arc::new(Plugins::new(db.clone(), clock.clone(), sandbox));
         let knowledge = Arc::new(Knowledge::new(indexes.clone()));
         Ok(Arc::new(Self {
+            credentials: Credentials::new(vault.clone(), clock.clone()),
+            vault,
             audit: Audit::new(db.clone(), clock.clone(), tasks.clone()),
             workspaces: Workspaces::new(db.clone(), clock.clone(), plugins.clone()),
             sources: Sources::new(clock.clone(), plugins.clone(), wake.clone(), config.roots.clone()),

@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod plugins;
 pub mod retrieval;
 pub mod schedules;
+pub mod secrets;
 pub mod settings;
 pub mod sources;
 pub mod telemetry;

@@ -1,6 +1,7 @@
 //! A running server, and what a client says to it.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -73,6 +74,7 @@ pub struct Server {
 #[derive(Default)]
 pub struct Options {
     arguments: Vec<String>,
+    log: Option<PathBuf>,
 }
 
 impl Options {
@@ -85,6 +87,18 @@ impl Options {
     /// Grants a root.
     pub fn root(self, name: &str, path: &Path) -> Self {
         self.arg("--root").arg(format!("{name}={}", path.display()))
+    }
+
+    /// Makes it a further host on the database of another, with that one's master key.
+    pub fn beside(self, first: &Server) -> Self {
+        let key = first.data_dir().join("master.key");
+        self.arg("--database-url").arg(first.database_url()).arg("--master-key-file").arg(key.display().to_string())
+    }
+
+    /// Has it log everything there is to log, to a file.
+    pub fn log_everything(mut self, path: &Path) -> Self {
+        self.log = Some(path.to_owned());
+        self.arg("--log").arg("trace")
     }
 
     /// Starts it and logs in.
@@ -129,6 +143,9 @@ impl Drop for Process {
 }
 
 async fn spawn(options: &Options, data: &Path) -> (Process, String) {
+    let log = options.log.as_ref().map_or_else(Stdio::inherit, |path| {
+        File::options().create(true).append(true).open(path).expect("the log can be written").into()
+    });
     let mut child = Command::new(binary())
         .arg("serve")
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
@@ -140,6 +157,7 @@ async fn spawn(options: &Options, data: &Path) -> (Process, String) {
         .env("TRIBUTARY_ADMIN_EMAIL", EMAIL)
         .env("TRIBUTARY_ADMIN_PASSWORD", PASSWORD)
         .stdout(Stdio::piped())
+        .stderr(log)
         .spawn()
         .expect("the server starts");
     let output = child.stdout.take().expect("its output is piped");
@@ -175,6 +193,11 @@ impl Server {
     /// The whole address of a path.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
+    }
+
+    /// Where its data is.
+    pub fn data_dir(&self) -> &Path {
+        self.data.path()
     }
 
     /// The database it stands on, for a second server.

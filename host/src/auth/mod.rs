@@ -12,6 +12,7 @@ use moka::future::Cache;
 use tributary_core::{Clock, UserId, principal::Principal};
 use tributary_store::{Db, NewUser, User};
 
+use crate::secrets::Vault;
 pub use bootstrap::{FirstAdmin, Given};
 pub use passwords::Passwords;
 pub use tokens::{ACCESS_TOKEN_LIFETIME, Tokens};
@@ -31,6 +32,9 @@ pub enum Error {
     /// Too many log-ins at once.
     #[error("too many log-ins at once; try again in a moment")]
     Busy,
+    /// The signing key could not be sealed or opened.
+    #[error(transparent)]
+    Secrets(#[from] crate::secrets::Error),
     /// The record could not be read.
     #[error(transparent)]
     Store(#[from] tributary_store::Error),
@@ -50,8 +54,8 @@ pub struct Auth {
 
 impl Auth {
     /// Loads the signing key, making one on the first start of the first host.
-    pub async fn open(db: Db, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let tokens = Tokens::open(&db, clock.clone()).await?;
+    pub async fn open(db: Db, clock: Arc<dyn Clock>, vault: &Vault) -> Result<Self, Error> {
+        let tokens = Tokens::open(&db, clock.clone(), vault).await?;
         let principals = Cache::builder().max_capacity(100_000).time_to_live(PRINCIPAL_TRUSTED_FOR).build();
         Ok(Self { db, clock, passwords: Passwords::new()?, tokens, principals })
     }

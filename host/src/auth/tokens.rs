@@ -4,12 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use secrecy::{ExposeSecret, SecretSlice};
 use serde::{Deserialize, Serialize};
 use tributary_core::{Clock, UserId, hash::Sha256Hash};
 use tributary_store::{Db, SigningKey};
 use uuid::Uuid;
 
 use super::Error;
+use crate::secrets::{self, Vault};
 
 /// How long an access token is valid.
 pub const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(600);
@@ -40,17 +42,29 @@ pub struct Tokens {
 
 impl Tokens {
     /// Takes the key from the record; offers a new one when there is none, and takes whichever won.
-    pub async fn open(db: &Db, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    pub async fn open(db: &Db, clock: Arc<dyn Clock>, vault: &Vault) -> Result<Self, Error> {
+        let sealer = vault.sealer("signing-key").await?;
         let key = match db.system().find_signing_key().await? {
             Some(key) => key,
-            None => db.system().signing_key(generate(clock.as_ref())?).await?,
+            None => {
+                let Pair { kid, pkcs8 } = generate()?;
+                let sealed_pkcs8 = sealer.seal(&context_of(&kid), pkcs8.expose_secret())?;
+                db.system().signing_key(SigningKey { kid, sealed_pkcs8, created_at: clock.now() }).await?
+            }
         };
-        let pair = Ed25519KeyPair::from_pkcs8(&key.pkcs8)
+        let pkcs8 = sealer.open(&context_of(&key.kid), &key.sealed_pkcs8);
+        let pkcs8 = pkcs8.ok_or_else(|| secrets::Error::Damaged { what: "the signing key".to_owned() })?;
+        Self::with(Pair { kid: key.kid, pkcs8 }, clock)
+    }
+
+    fn with(Pair { kid, pkcs8 }: Pair, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let pkcs8 = pkcs8.expose_secret();
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8)
             .map_err(|_| Error::Internal("the signing key in the database is damaged".to_owned()))?;
         Ok(Self {
             clock,
-            kid: key.kid,
-            signing: EncodingKey::from_ed_der(&key.pkcs8),
+            kid,
+            signing: EncodingKey::from_ed_der(pkcs8),
             verifying: DecodingKey::from_ed_der(pair.public_key().as_ref()),
         })
     }
@@ -95,12 +109,23 @@ impl Tokens {
     }
 }
 
-fn generate(clock: &dyn Clock) -> Result<SigningKey, Error> {
+/// A key pair before it is sealed.
+struct Pair {
+    kid: String,
+    pkcs8: SecretSlice<u8>,
+}
+
+/// The context that the key of this name is sealed to.
+fn context_of(kid: &str) -> String {
+    format!("signing-key/{kid}")
+}
+
+fn generate() -> Result<Pair, Error> {
     let failed = |_| Error::Internal("cannot make a signing key".to_owned());
     let pair = Ed25519KeyPair::generate().map_err(failed)?;
-    let pkcs8 = pair.to_pkcs8().map_err(failed)?.as_ref().to_vec();
+    let pkcs8 = pair.to_pkcs8().map_err(failed)?.as_ref().to_vec().into();
     let kid = Sha256Hash::of(pair.public_key().as_ref()).to_string()[..16].to_owned();
-    Ok(SigningKey { kid, pkcs8, created_at: clock.now() })
+    Ok(Pair { kid, pkcs8 })
 }
 
 #[cfg(test)]
@@ -111,14 +136,7 @@ mod tests {
     use super::*;
 
     fn tokens(clock: Arc<dyn Clock>) -> Tokens {
-        let key = generate(clock.as_ref()).unwrap();
-        let pair = Ed25519KeyPair::from_pkcs8(&key.pkcs8).unwrap();
-        Tokens {
-            clock,
-            kid: key.kid,
-            signing: EncodingKey::from_ed_der(&key.pkcs8),
-            verifying: DecodingKey::from_ed_der(pair.public_key().as_ref()),
-        }
+        Tokens::with(generate().unwrap(), clock).unwrap()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod audit;
 mod openapi;
 mod record;
+mod secrets;
 mod serve;
 
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ enum Command {
     Serve(Box<serve::Serve>),
     /// Read and check the audit log, also while a server runs
     Audit(audit::Audit),
+    /// Look after the master key that seals secrets
+    Secrets(secrets::Secrets),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -32,6 +35,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Secrets(secrets) => secrets.run(),
         Command::Openapi => openapi::run(),
     };
     match result {

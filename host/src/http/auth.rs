@@ -88,6 +88,7 @@ impl From<auth::Error> for ApiError {
             auth::Error::InvalidToken => Self::new(StatusCode::UNAUTHORIZED, "invalid_token", error.to_string()),
             auth::Error::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string()).retry_after(1),
             auth::Error::Store(error) => error.into(),
+            auth::Error::Secrets(error) => Self::internal(error),
             auth::Error::Internal(message) => Self::internal(message),
         }
     }

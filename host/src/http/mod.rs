@@ -7,6 +7,7 @@ mod audited;
 mod auth;
 mod chat;
 mod connectors;
+mod credentials;
 mod documents;
 mod dto;
 mod extract;
@@ -91,6 +92,8 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(knowledge::query))
         .routes(routes!(chat::chat))
         .routes(routes!(messages::list))
+        .routes(routes!(credentials::create, credentials::list))
+        .routes(routes!(credentials::get, credentials::replace, credentials::delete))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
         .routes(routes!(audit::of_workspace))

@@ -13,8 +13,8 @@ use crate::{
 pub struct SigningKey {
     /// Its name in tokens.
     pub kid: String,
-    /// PKCS#8 DER.
-    pub pkcs8: Vec<u8>,
+    /// PKCS#8 DER, sealed before it comes here.
+    pub sealed_pkcs8: Vec<u8>,
     /// When it was made.
     pub created_at: Instant,
 }
@@ -29,7 +29,7 @@ impl SystemDb {
     /// The key in use.
     pub async fn find_signing_key(&self) -> Result<Option<SigningKey>> {
         let mut cx = self.db.read().await?;
-        Ok(q!(cx, fetch_optional as SigningKey, "SELECT kid, pkcs8, created_at FROM signing_key WHERE in_use")?)
+        Ok(q!(cx, fetch_optional as SigningKey, "SELECT kid, sealed_pkcs8, created_at FROM signing_key WHERE in_use")?)
     }
 
     /// The key in use, after offering `candidate` as the first one: of several hosts starting at once, one wins and all agree.
@@ -38,9 +38,9 @@ impl SystemDb {
         q!(
             cx,
             execute,
-            "INSERT INTO signing_key (kid, pkcs8, created_at, in_use) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            "INSERT INTO signing_key (kid, sealed_pkcs8, created_at, in_use) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
             &candidate.kid,
-            &candidate.pkcs8,
+            &candidate.sealed_pkcs8,
             candidate.created_at,
             true
         )?;

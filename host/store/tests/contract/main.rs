@@ -14,6 +14,7 @@ mod passages;
 mod runs;
 mod schedules;
 mod schema;
+mod secrets;
 mod sources;
 mod support;
 mod tenancy;
