@@ -4,9 +4,10 @@ use std::process::{Command, Output};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tributary_store::testing::{drop_audit_triggers, execute};
 use tributary_tests::{
-    Database, Server, databases,
+    Database, Server, databases, eventually,
     server::{Answer, EMAIL, Options, binary, text},
 };
 
@@ -161,6 +162,26 @@ async fn a_flood_of_strangers_does_not_fill_the_log() {
     // The flood may fall into two minutes.
     assert!((1..=241).contains(&strangers), "{strangers}");
     assert!(log.lines().last().is_some_and(|line| line.contains("\"user:")), "those who are known are always recorded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_half_way_leaves_an_event_too() {
+    let server = Server::start(Database::Sqlite).await;
+    let address = server.url("").replace("http://", "");
+    let token = server.request(Method::GET, "/").build().expect("a request").headers()["authorization"].clone();
+    let head = format!(
+        "POST /api/v1/workspaces HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\nx-request-id: gone\r\n\
+         content-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
+        token.to_str().expect("text")
+    );
+    let mut connection = tokio::net::TcpStream::connect(address).await.expect("a connection");
+    connection.write_all(head.as_bytes()).await.expect("half a request");
+    drop(connection);
+    let event = eventually("the event", async || {
+        events(&server, "").await.into_iter().find(|event| event["request_id"] == "gone")
+    })
+    .await;
+    assert_eq!((&event["action"], &event["outcome"]), (&json!("POST /api/v1/workspaces"), &json!("failed")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
