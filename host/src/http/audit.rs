@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json as Body,
-    body::{Body as Bytes, Bytes as Line},
+    body::{self, Bytes},
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -159,11 +159,11 @@ pub(super) async fn export(
         app.audit.export(&principal, which.filter(place.workspace_id)?)?.map_err(std::io::Error::other).map(|event| {
             let mut line = serde_json::to_vec(&Event::from(event?))?;
             line.push(b'\n');
-            Ok::<_, std::io::Error>(Line::from(line))
+            Ok::<_, std::io::Error>(Bytes::from(line))
         });
     // What goes wrong half-way cuts the body off, so that nobody takes it for the whole.
     let lines = lines.inspect_err(|error| tracing::warn!(%error, "an export of the audit log broke off"));
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Bytes::from_stream(lines)).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body::Body::from_stream(lines)).into_response())
 }
 
 impl From<audit::Error> for ApiError {

@@ -1,7 +1,7 @@
 //! Secrets at rest: envelope encryption under a master key that is not in the database.
 //!
 //! The master key seals random secrets in the table `system_secret`; among them is a data key for each workspace, which seals the
-//! workspace's credentials. So a new master key ([`rotate`]) seals a few short rows anew and touches no credential. The database knows
+//! workspace's credentials. So a new master key ([`rotate()`]) seals a few short rows anew and touches no credential. The database knows
 //! the name of the master key in force, and a host that has another does not start.
 
 mod credentials;

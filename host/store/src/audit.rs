@@ -346,7 +346,7 @@ impl SystemDb {
             let (this, filter) = (this.clone(), filter.clone());
             async move {
                 let Some(after) = after else { return Ok(None) };
-                let rows = this.audit_after(&filter, after).await?;
+                let rows = this.audit_after(&filter, after, BATCH).await?;
                 let next = rows.last().filter(|_| rows.len() as i64 == BATCH).map(|row| row.seq);
                 let events = rows.into_iter().map(AuditEvent::try_from);
                 Ok::<_, Error>(Some((stream::iter(events), next)))
@@ -368,8 +368,17 @@ impl SystemDb {
         drop(cx);
         let (newest, Some(head_seq), Some(head_hash)) = newest else { return broken(newest.0, AuditFault::NoHead) };
         let (mut seq, mut hash) = (0, vec![0; 32]);
+        let mut batch = BATCH;
         while seq < newest {
-            let rows = self.audit_after(&AuditFilter::default(), seq).await?;
+            let rows = match self.audit_after(&AuditFilter::default(), seq, batch).await {
+                // A field holds something that is not even of its type: on one by one, up to its event.
+                Err(Error::Database(sqlx::Error::ColumnDecode { .. })) if batch > 1 => {
+                    batch = 1;
+                    continue;
+                }
+                Err(Error::Database(sqlx::Error::ColumnDecode { .. })) => return broken(seq + 1, AuditFault::Changed),
+                rows => rows?,
+            };
             if rows.is_empty() {
                 break;
             }
@@ -400,7 +409,7 @@ impl SystemDb {
     }
 
     /// The next batch, oldest first.
-    async fn audit_after(&self, filter: &AuditFilter, after: i64) -> Result<Vec<Row>> {
+    async fn audit_after(&self, filter: &AuditFilter, after: i64, limit: i64) -> Result<Vec<Row>> {
         let mut cx = self.db.read().await?;
         Ok(q!(
             cx,
@@ -412,7 +421,7 @@ impl SystemDb {
                  AND ($5 IS NULL OR at >= $5) AND ($6 IS NULL OR at < $6) AND ($7 IS NULL OR workspace_id = $7)
              ORDER BY seq LIMIT $2",
             after,
-            BATCH,
+            limit,
             &filter.actor,
             &filter.action,
             filter.since,

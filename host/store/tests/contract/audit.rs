@@ -182,6 +182,22 @@ async fn verifying_names_the_first_event_at_fault() {
 }
 
 #[tokio::test]
+async fn a_field_that_cannot_be_read_at_all_is_found_too() {
+    let test = tributary_store::testing::sqlite(Options::default()).await;
+    with_events(&test, 6).await;
+    drop_audit_triggers(&test.url).await.unwrap();
+    for (sql, seq) in [
+        ("UPDATE audit_event SET at = 'yesterday' WHERE seq = 5", 5),
+        ("UPDATE audit_event SET workspace_id = x'00' WHERE seq = 4", 4),
+        ("UPDATE audit_event SET actor = CAST(x'ff' AS TEXT) WHERE seq = 2", 2),
+    ] {
+        execute(&test.url, sql).await.unwrap();
+        let check = test.db.system().verify_audit().await.unwrap();
+        assert_eq!(check, AuditCheck::Broken { seq, fault: AuditFault::Changed }, "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn an_event_replaced_together_with_its_hash_is_found_by_the_next() {
     for test in databases().await {
         with_events(&test, 2).await;
