@@ -97,11 +97,11 @@ impl Host {
             ..Settings::default()
         };
         let app = App::open(settings.resolve().unwrap()).await.unwrap();
-        let admin = app.bootstrap(Some("correct horse battery staple".into())).await.unwrap().unwrap();
+        app.bootstrap(Some("correct horse battery staple".into())).await.unwrap().unwrap();
         app.start().await.unwrap();
         // Compiling the components is no part of a sync.
         app.plugins.load().await.unwrap();
-        let principal = Principal::User { id: admin.user.id, instance_admin: true, workspaces: Vec::new() };
+        let principal = Principal::operator();
         let workspace = app.db.system().find_workspace_by_slug("default").await.unwrap().unwrap();
         let tenant = app.db.tenant(&principal, workspace.id).await.unwrap().unwrap();
         Self { app, tenant, _data: data }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tributary_core::{Clock, SystemClock};
+use tributary_core::{Clock, SystemClock, principal::Principal};
 use tributary_sandbox::{Sandbox, SandboxOptions};
 use tributary_search::{IndexOptions, Indexes};
 use tributary_store::{Db, Options};
@@ -17,6 +17,7 @@ use crate::{
     chat::Chat,
     ingestion::{Push, Syncs},
     jobs,
+    limits::Limiter,
     plugins::Plugins,
     retrieval::{Indexer, Knowledge},
     schedules::Ticker,
@@ -39,9 +40,11 @@ pub struct App {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who is calling.
-    pub auth: Auth,
+    pub auth: Arc<Auth>,
     /// Who changed what.
     pub audit: Audit,
+    /// How much each caller may ask for.
+    pub limits: Limiter,
     /// Connectors and the extractor.
     pub plugins: Arc<Plugins>,
     /// Workspaces.
@@ -91,16 +94,17 @@ impl App {
         let sandbox = Sandbox::new(sandbox)?;
         let indexes = Indexes::open(config.data_dir.join("index"), IndexOptions::default())?;
         let shutdown = CancellationToken::new();
-        let wake = match &config.redis_url {
-            Some(url) => Wake::with_redis(
-                redis::Client::open(url.as_str()).context("the Redis URL is not valid")?,
-                shutdown.clone(),
+        let redis = config.redis_url.as_deref().map(redis::Client::open).transpose();
+        let (wake, limits) = match redis.context("the Redis URL is not valid")? {
+            Some(client) => (
+                Wake::with_redis(client.clone(), shutdown.clone()),
+                Limiter::with_redis(clock.clone(), client, shutdown.clone()).await,
             ),
-            None => Wake::local(),
+            None => (Wake::local(), Limiter::local(clock.clone())),
         };
         let tasks = TaskTracker::new();
         let vault = Arc::new(Vault::open(db.clone(), clock.clone(), &config).await?);
-        let auth = Auth::open(db.clone(), clock.clone(), &vault).await?;
+        let auth = Arc::new(Auth::open(db.clone(), clock.clone(), config.environment, &vault).await?);
         let plugins = Arc::new(Plugins::new(db.clone(), clock.clone(), sandbox));
         let knowledge = Arc::new(Knowledge::new(indexes.clone()));
         Ok(Arc::new(Self {
@@ -116,6 +120,7 @@ impl App {
             db,
             clock,
             auth,
+            limits,
             plugins,
             knowledge,
             wake,
@@ -130,13 +135,8 @@ impl App {
     pub async fn bootstrap(&self, password: Option<SecretString>) -> anyhow::Result<Option<FirstAdmin>> {
         let made = self.auth.bootstrap(Given { email: self.config.admin_email.clone(), password }).await?;
         if let Some(admin) = &made {
-            let principal = tributary_core::principal::Principal::User {
-                id: admin.user.id,
-                instance_admin: true,
-                workspaces: Vec::new(),
-            };
-            let workspace = self.workspaces.create(&principal, "Default", Some("default")).await?;
-            self.db.system().add_member(workspace.id, admin.user.id, "owner", self.clock.now()).await?;
+            let workspace = self.workspaces.create(&Principal::operator(), "Default", Some("default")).await?;
+            self.auth.found(admin.user.id, workspace.id).await?;
         }
         Ok(made)
     }
@@ -149,6 +149,7 @@ impl App {
                 tracing::error!(error = format!("{error:#}"), "the built-in connectors could not be loaded");
             }
         });
+        self.tasks.spawn(self.auth.clone().run(self.shutdown.clone()));
         let indexer = Indexer::new(self.db.clone(), self.indexes.clone(), self.wake.clone());
         self.tasks.spawn(indexer.run(self.shutdown.clone()));
         jobs::start(self, self.config.sync_workers, &self.tasks, &self.shutdown);

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod http;
 pub mod ingestion;
 pub mod jobs;
+pub mod limits;
 pub mod plugins;
 pub mod retrieval;
 pub mod schedules;

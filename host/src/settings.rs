@@ -4,14 +4,17 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::Args;
+use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
+
+use crate::auth::Environment;
 
 /// What can be set. Every field is optional here; [`Settings::resolve`] fills in the rest.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -47,9 +50,13 @@ pub struct Settings {
     #[serde(skip)]
     pub master_key: Option<SecretString>,
 
-    /// redis://… to wake other hosts sooner; optional
+    /// redis://… to wake other hosts sooner and to count rate limits for all hosts together; optional
     #[arg(long, env = "TRIBUTARY_REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+
+    /// Proxies that may name the client in X-Forwarded-For or Forwarded, such as 10.0.0.0/8,192.0.2.1 [default: none]
+    #[arg(long, env = "TRIBUTARY_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',')]
+    pub trusted_proxies: Option<Vec<String>>,
 
     /// Directory that file sources may read, by name; may be given several times
     #[arg(long = "root", env = "TRIBUTARY_ROOTS", value_name = "NAME=PATH", value_delimiter = ',', value_parser = parse_root)]
@@ -88,6 +95,10 @@ pub struct Settings {
     #[arg(long, env = "TRIBUTARY_DATABASE_MAX_BYTES", value_name = "BYTES")]
     pub database_max_bytes: Option<u64>,
 
+    /// Which API keys this server makes and takes: live or test [default: live]
+    #[arg(long, env = "TRIBUTARY_ENVIRONMENT", value_name = "KIND")]
+    pub environment: Option<Environment>,
+
     /// E-mail address of the first administrator, used on the first start only [default: admin@localhost]
     #[arg(long, env = "TRIBUTARY_ADMIN_EMAIL", value_name = "EMAIL")]
     pub admin_email: Option<String>,
@@ -121,6 +132,8 @@ pub struct Config {
     pub master_key: Option<SecretString>,
     /// Redis URL.
     pub redis_url: Option<String>,
+    /// Proxies that may name the client; none when empty.
+    pub trusted_proxies: Vec<IpNet>,
     /// Granted roots.
     pub roots: BTreeMap<String, PathBuf>,
     /// Log filter.
@@ -137,6 +150,8 @@ pub struct Config {
     pub connector_cpu: Duration,
     /// Largest SQLite database.
     pub database_max_bytes: Option<u64>,
+    /// Which API keys are made and taken.
+    pub environment: Environment,
     /// First administrator.
     pub admin_email: String,
 }
@@ -192,6 +207,7 @@ impl Settings {
             component_cache,
             database_url,
             redis_url: self.redis_url.or(file.redis_url),
+            trusted_proxies: networks(self.trusted_proxies.or(file.trusted_proxies).unwrap_or_default())?,
             roots,
             log: self.log.or(file.log).unwrap_or_else(|| "info,tokio_cron_scheduler=warn".to_owned()),
             log_format: self.log_format.or(file.log_format).unwrap_or_default(),
@@ -200,6 +216,7 @@ impl Settings {
             page_items: self.page_items.or(file.page_items).unwrap_or(256),
             connector_cpu: Duration::from_millis(self.connector_cpu_ms.or(file.connector_cpu_ms).unwrap_or(10_000)),
             database_max_bytes: self.database_max_bytes.or(file.database_max_bytes),
+            environment: self.environment.or(file.environment).unwrap_or_default(),
             admin_email: self.admin_email.or(file.admin_email).unwrap_or_else(|| "admin@localhost".to_owned()),
         };
         config.checked()
@@ -226,6 +243,19 @@ impl Config {
 fn read(path: &Path) -> Result<Settings, Error> {
     let text = std::fs::read_to_string(path).map_err(|reason| Error::Read { path: path.to_owned(), reason })?;
     toml::from_str(&text).map_err(|error| Error::Invalid { path: path.to_owned(), message: error.to_string() })
+}
+
+fn networks(texts: Vec<String>) -> Result<Vec<IpNet>, Error> {
+    let parse = |text: String| {
+        let text = text.trim();
+        let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)));
+        network.map_err(|_| {
+            Error::Value(format!(
+                "trusted_proxies must name networks such as 10.0.0.0/8 or addresses such as 192.0.2.1, not {text:?}"
+            ))
+        })
+    };
+    texts.into_iter().map(parse).collect()
 }
 
 fn parse_root(text: &str) -> Result<(String, PathBuf), String> {
@@ -255,6 +285,18 @@ mod tests {
         assert_eq!(config.listen.port(), 2);
         assert_eq!(config.database_url, "sqlite:///from/file/tributary.db");
         assert_eq!(config.roots, BTreeMap::from([("a".into(), "/a".into()), ("b".into(), "/other".into())]));
+    }
+
+    #[test]
+    fn trusted_proxies_are_networks_or_addresses() {
+        let resolve = |texts: &[&str]| {
+            let trusted_proxies = Some(texts.iter().map(|text| (*text).to_owned()).collect());
+            Settings { trusted_proxies, ..Settings::default() }.resolve()
+        };
+        let networks: Vec<_> = resolve(&["10.0.0.0/8", " ::1"]).unwrap().trusted_proxies;
+        assert_eq!(networks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "::1/128"]);
+        let error = resolve(&["proxy.example.com"]).unwrap_err().to_string();
+        assert!(error.contains("proxy.example.com"), "{error}");
     }
 
     #[test]

@@ -232,7 +232,8 @@ impl Server {
         self.process.0.wait().expect("the server ends")
     }
 
-    async fn log_in(&mut self) {
+    /// Logs in anew.
+    pub async fn log_in(&mut self) {
         let answer = self.post("/api/v1/auth/login", json!({ "email": EMAIL, "password": PASSWORD })).await.ok();
         self.token = answer["access_token"].as_str().expect("a token").to_owned();
     }

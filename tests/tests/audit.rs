@@ -33,7 +33,7 @@ fn audit(server: &Server, arguments: &[&str]) -> Output {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_that_changes_something_leaves_an_event() {
-    let server = Server::start(Database::Sqlite).await;
+    let mut server = Server::start(Database::Sqlite).await;
     let document = server.get("/openapi.json").await.ok();
     let id = "01890000-0000-7000-8000-000000000000";
     let mut changing = 0;
@@ -44,6 +44,9 @@ async fn every_operation_that_changes_something_leaves_an_event() {
             }
             let asks = ["/api/v1/chat", "/api/v1/knowledge/query"].contains(&path.as_str());
             let closed = operation.get("security").is_some();
+            if !closed && path != "/api/v1/auth/login" {
+                continue;
+            }
             let filled: Vec<_> = path.split('/').map(|part| if part.starts_with('{') { id } else { part }).collect();
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
             let request_id = format!("op-{changing}");
@@ -52,6 +55,10 @@ async fn every_operation_that_changes_something_leaves_an_event() {
             let request = server.request(method.clone(), &filled.join("/")).header("x-request-id", &request_id);
             let answer = Answer::of(request.json(&body)).await;
             changing += 1;
+            // Some of these end the session.
+            if path.starts_with("/api/v1/auth/") {
+                server.log_in().await;
+            }
             let found: Vec<_> =
                 events(&server, "").await.into_iter().filter(|event| event["request_id"] == *request_id).collect();
             if asks {

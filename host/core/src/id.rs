@@ -42,6 +42,10 @@ macro_rules! ids {
 ids! {
     /// A person who can log in.
     UserId,
+    /// One log-in of a person, with the refresh tokens that followed from it.
+    SessionId,
+    /// An API key.
+    KeyId,
     /// The unit of tenancy: documents, sources and chats of one team.
     WorkspaceId,
     /// Where documents come from.

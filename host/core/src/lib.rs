@@ -2,6 +2,8 @@
 //!
 //! Nothing here does I/O, knows SQL, HTTP, an index or a WASM engine; every other crate depends on this one.
 
+pub mod access;
+pub mod audience;
 pub mod citation;
 pub mod clock;
 pub mod contract;
@@ -18,7 +20,9 @@ pub mod source;
 pub mod workspace;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use id::{CredentialId, DocumentId, JobId, MessageId, RunId, SourceId, ThreadId, UserId, WorkspaceId};
+pub use id::{
+    CredentialId, DocumentId, JobId, KeyId, MessageId, RunId, SessionId, SourceId, ThreadId, UserId, WorkspaceId,
+};
 
 /// A moment, UTC, always truncated to microseconds so that it survives both databases unchanged.
 pub type Instant = chrono::DateTime<chrono::Utc>;

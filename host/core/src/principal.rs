@@ -1,40 +1,88 @@
 //! Who is calling.
 
-use crate::{UserId, WorkspaceId};
+use std::fmt;
+
+use crate::{
+    KeyId, SessionId, UserId, WorkspaceId,
+    access::{Action, Power, Role},
+    audience::Audience,
+};
 
 /// A verified caller. Built only by `auth`; services and the store take it on trust.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Principal {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Principal {
+    /// Who.
+    pub actor: Actor,
+    /// Administers the instance: may enter every workspace, as an owner.
+    pub instance_admin: bool,
+    /// What they may do where.
+    pub grants: Vec<Grant>,
+}
+
+/// A person or a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
     /// A person with a session.
     User {
         /// Who.
         id: UserId,
-        /// Administers the instance: may enter every workspace.
-        instance_admin: bool,
-        /// The workspaces they belong to.
-        workspaces: Vec<WorkspaceId>,
+        /// By which log-in.
+        session: SessionId,
     },
+    /// A program with a key.
+    Key(KeyId),
+    /// The server's own command line or its first start.
+    Operator,
+}
+
+/// What a caller may do in one workspace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grant {
+    /// Where.
+    pub workspace_id: WorkspaceId,
+    /// What.
+    pub power: Power,
+    /// With which documents.
+    pub audience: Audience,
 }
 
 impl Principal {
-    /// Whether this caller may enter the workspace at all.
-    pub fn may_enter(&self, workspace: WorkspaceId) -> bool {
-        match self {
-            Self::User { instance_admin, workspaces, .. } => *instance_admin || workspaces.contains(&workspace),
-        }
+    /// The operator of the server.
+    pub fn operator() -> Self {
+        Self { actor: Actor::Operator, instance_admin: true, grants: Vec::new() }
     }
 
-    /// Whether this caller administers the instance.
-    pub fn is_instance_admin(&self) -> bool {
-        match self {
-            Self::User { instance_admin, .. } => *instance_admin,
-        }
+    /// What this caller was granted in a workspace by name; an instance administrator needs none.
+    pub fn grant(&self, workspace: WorkspaceId) -> Option<&Grant> {
+        self.grants.iter().find(|grant| grant.workspace_id == workspace)
     }
 
-    /// How records name this caller: `user:<id>`.
+    /// What this caller may do in a workspace, if they may enter it at all.
+    pub fn access(&self, workspace: WorkspaceId) -> Option<Grant> {
+        if self.instance_admin {
+            let (power, audience) = (Power::Role(Role::Owner), Audience::everything());
+            return Some(Grant { workspace_id: workspace, power, audience });
+        }
+        self.grant(workspace).cloned()
+    }
+
+    /// Whether this caller may do something in a workspace; `None` when they may not even know of it.
+    pub fn may(&self, action: Action, workspace: WorkspaceId) -> Option<bool> {
+        self.access(workspace).map(|grant| grant.power.allows(action))
+    }
+
+    /// How records name this caller: `user:<id>`, `key:<id>`, `operator`.
     pub fn label(&self) -> String {
+        self.actor.to_string()
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::User { id, .. } => format!("user:{id}"),
+            Self::User { id, .. } => write!(f, "user:{id}"),
+            Self::Key(id) => write!(f, "key:{id}"),
+            Self::Operator => f.write_str("operator"),
         }
     }
 }

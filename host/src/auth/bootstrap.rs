@@ -1,7 +1,7 @@
 //! The first administrator, made once.
 
 use secrecy::{ExposeSecret, SecretString};
-use tributary_store::User;
+use tributary_store::{NewUser, User};
 
 use super::{Auth, Error};
 
@@ -29,11 +29,18 @@ impl Auth {
         }
         let made = given.password.is_none().then(generate_password);
         let password = given.password.as_ref().or(made.as_ref()).map_or("", |password| password.expose_secret());
-        match self.create_user(&given.email, password, true).await {
+        let new = NewUser {
+            email: given.email,
+            name: String::new(),
+            password_hash: self.passwords.hash(password).await?,
+            instance_admin: true,
+            now: self.clock.now(),
+        };
+        match self.db.system().create_user(new).await {
             Ok(user) => Ok(Some(FirstAdmin { user, password: made })),
             // Another host that started at the same moment was first.
-            Err(Error::Store(tributary_store::Error::Conflict { .. })) => Ok(None),
-            Err(error) => Err(error),
+            Err(tributary_store::Error::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 }

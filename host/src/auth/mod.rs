@@ -1,24 +1,53 @@
-//! Who is calling: passwords, access tokens and the first administrator.
+//! Who is calling: passwords, sessions, API keys and the first administrator.
 //!
-//! [`Auth`] turns credentials into tokens and tokens into a [`Principal`]; what a principal may do is decided where it is used.
+//! [`Auth`] turns credentials into a [`Principal`]; what a principal may do is decided by `tributary_core::access` where a route is
+//! entered. What was read of a caller is remembered until the record's identity epoch moves, which every host looks at a few times a
+//! second: so a request costs no read, and a change of roles, a revoked key or a log-out is seen everywhere within a second.
 
+mod accounts;
 mod bootstrap;
+mod keys;
 mod passwords;
+mod sessions;
 mod tokens;
+mod usage;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use moka::future::Cache;
-use tributary_core::{Clock, UserId, principal::Principal};
-use tributary_store::{Db, NewUser, User};
+use tokio_util::sync::CancellationToken;
+use tributary_core::{
+    Clock, Instant, SessionId, UserId,
+    access::{Power, Role},
+    audience::Audience,
+    hash::Sha256Hash,
+    principal::{Actor, Grant, Principal},
+};
+use tributary_store::Db;
+
+pub use accounts::{Accepted, NewAccount};
+pub use bootstrap::{FirstAdmin, Given};
+pub use keys::{Environment, Secret};
+pub use passwords::Passwords;
+pub use sessions::{LoggedIn, Origin};
+pub use tokens::{ACCESS_TOKEN_LIFETIME, Jwk, Tokens};
+pub use usage::KeyUseMeter;
 
 use crate::secrets::Vault;
-pub use bootstrap::{FirstAdmin, Given};
-pub use passwords::Passwords;
-pub use tokens::{ACCESS_TOKEN_LIFETIME, Tokens};
+use keys::Malformed;
 
-/// How long a principal read from the record is trusted: the longest a change of role stays unseen.
-const PRINCIPAL_TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// How often the identity epoch is looked at.
+const EPOCH_EVERY: Duration = Duration::from_millis(400);
+/// Callers remembered.
+const REMEMBERED: u64 = 100_000;
+/// A caller is read anew after this long, whatever the epoch says.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 /// Why a caller was not let in.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +55,29 @@ pub enum Error {
     /// Unknown e-mail address or wrong password; which one is not told.
     #[error("the e-mail address or the password is wrong")]
     WrongCredentials,
-    /// The token is not one of ours, is damaged, or has expired.
+    /// The token is not one of ours, is damaged, has expired, or its session has ended.
     #[error("the access token is not valid or has expired; log in again")]
     InvalidToken,
+    /// The refresh token is not valid, or no longer.
+    #[error("the refresh token is not valid any more; log in again")]
+    InvalidRefreshToken,
+    /// The refresh token was used before.
+    #[error("this refresh token was used before, so somebody else may have it: the session is ended; log in again")]
+    RefreshTokenReused,
+    /// Not a key of ours.
+    #[error("{0}")]
+    InvalidKey(&'static str),
+    /// An invitation or reset that does not stand.
+    #[error("this {0} is not valid: it was used, taken back, or has expired; ask for a new one")]
+    InvalidLink(&'static str),
+    /// A password, name or address that is not taken.
+    #[error("{message}")]
+    Invalid {
+        /// JSON pointer into the request body.
+        pointer: &'static str,
+        /// What to send instead.
+        message: String,
+    },
     /// Too many log-ins at once.
     #[error("too many log-ins at once; try again in a moment")]
     Busy,
@@ -43,62 +92,162 @@ pub enum Error {
     Internal(String),
 }
 
+/// What a caller is remembered by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Credential {
+    Session(SessionId, UserId),
+    Key(Sha256Hash),
+}
+
+/// A caller as they were at an epoch; `None`: not to be let in.
+#[derive(Clone)]
+struct Known {
+    epoch: i64,
+    principal: Option<Arc<Principal>>,
+    /// When a key ends.
+    until: Option<Instant>,
+}
+
 /// The authentication service.
 pub struct Auth {
     db: Db,
     clock: Arc<dyn Clock>,
+    environment: Environment,
     passwords: Passwords,
     tokens: Tokens,
-    principals: Cache<UserId, Option<Principal>>,
+    key_use: KeyUseMeter,
+    epoch: AtomicI64,
+    known: Cache<Credential, Known>,
 }
 
 impl Auth {
-    /// Loads the signing key, making one on the first start of the first host.
-    pub async fn open(db: Db, clock: Arc<dyn Clock>, vault: &Vault) -> Result<Self, Error> {
+    /// Loads the signing keys, making one on the first start of the first host.
+    pub async fn open(db: Db, clock: Arc<dyn Clock>, environment: Environment, vault: &Vault) -> Result<Self, Error> {
         let tokens = Tokens::open(&db, clock.clone(), vault).await?;
-        let principals = Cache::builder().max_capacity(100_000).time_to_live(PRINCIPAL_TRUSTED_FOR).build();
-        Ok(Self { db, clock, passwords: Passwords::new()?, tokens, principals })
+        let epoch = db.system().identity_epoch().await?.into();
+        let known = Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build();
+        let key_use = KeyUseMeter::new(db.clone(), clock.clone());
+        Ok(Self { db, clock, environment, passwords: Passwords::new()?, tokens, key_use, epoch, known })
     }
 
-    /// Checks a password and issues an access token. Takes as long for an unknown address as for a wrong password.
-    pub async fn log_in(&self, email: &str, password: &str) -> Result<String, Error> {
-        let found = self.db.system().find_user_by_email(email).await?;
-        let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
-        let matches = self.passwords.verify(password, hash).await?;
-        match user {
-            Some(user) if matches => self.tokens.issue(user.id),
-            _ => Err(Error::WrongCredentials),
+    /// Keeps what is remembered in step with the record, until the server stops.
+    pub async fn run(self: Arc<Self>, stopping: CancellationToken) {
+        let mut every = tokio::time::interval(EPOCH_EVERY);
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => break,
+                _ = every.tick() => {}
+            }
+            if let Err(error) = self.catch_up().await {
+                tracing::debug!(%error, "the identity epoch could not be read");
+            }
+            self.key_use.flush_when_due().await;
+        }
+        self.key_use.flush().await;
+    }
+
+    /// Looks at the epoch now. Whoever changes something calls it, so that this host sees it at once.
+    pub async fn catch_up(&self) -> Result<(), Error> {
+        let epoch = self.db.system().identity_epoch().await?;
+        if self.epoch.swap(epoch, Relaxed) != epoch {
+            self.tokens.reload(&self.db).await?;
+        }
+        Ok(())
+    }
+
+    /// The keys that verify our tokens.
+    pub fn public_keys(&self) -> Vec<Jwk> {
+        self.tokens.public_keys()
+    }
+
+    /// Signs with a new key from now on.
+    pub async fn rotate_signing_key(&self) -> Result<String, Error> {
+        let kid = self.tokens.rotate(&self.db).await?;
+        self.catch_up().await?;
+        Ok(kid)
+    }
+
+    /// Which kind of keys this server makes and takes.
+    pub fn environment(&self) -> Environment {
+        self.environment
+    }
+
+    /// The caller behind a bearer credential: an access token or an API key.
+    pub async fn authenticate(&self, bearer: &str) -> Result<Arc<Principal>, Error> {
+        if keys::looks_like_key(bearer) {
+            let hash = keys::parse(bearer, self.environment).map_err(|malformed| match malformed {
+                Malformed::Checksum => Error::InvalidKey("the API key was cut or mistyped: its checksum does not fit"),
+                Malformed::Environment(Environment::Test) => {
+                    Error::InvalidKey("this is a test key, and this server takes live keys only")
+                }
+                Malformed::Environment(Environment::Live) => {
+                    Error::InvalidKey("this is a live key, and this server takes test keys only")
+                }
+            })?;
+            let principal = self.known(Credential::Key(hash)).await?;
+            let principal = principal.ok_or(Error::InvalidKey("the API key is unknown, revoked or expired"))?;
+            self.key_use.count_request(&principal);
+            return Ok(principal);
+        }
+        let verified = self.tokens.verify(bearer)?;
+        self.known(Credential::Session(verified.session, verified.user)).await?.ok_or(Error::InvalidToken)
+    }
+
+    async fn known(&self, credential: Credential) -> Result<Option<Arc<Principal>>, Error> {
+        let epoch = self.epoch.load(Relaxed);
+        let known = match self.known.get(&credential).await {
+            Some(known) if known.epoch == epoch => known,
+            _ => {
+                let (principal, until) = self.load(credential).await?;
+                // Under the epoch from before the reading: a change that came between makes it out of date.
+                let known = Known { epoch, principal: principal.map(Arc::new), until };
+                self.known.insert(credential, known.clone()).await;
+                known
+            }
+        };
+        let over = known.until.is_some_and(|until| until <= self.clock.now());
+        Ok(known.principal.filter(|_| !over))
+    }
+
+    async fn load(&self, credential: Credential) -> Result<(Option<Principal>, Option<Instant>), Error> {
+        match credential {
+            Credential::Session(session, user) => Ok((self.load_user(session, user).await?, None)),
+            Credential::Key(hash) => self.load_key(hash).await,
         }
     }
 
-    /// The caller behind an access token.
-    pub async fn authenticate(&self, token: &str) -> Result<Principal, Error> {
-        let user = self.tokens.verify(token)?;
-        if let Some(known) = self.principals.get(&user).await {
-            return known.ok_or(Error::InvalidToken);
-        }
-        let principal = self.load(user).await?;
-        self.principals.insert(user, principal.clone()).await;
-        principal.ok_or(Error::InvalidToken)
-    }
-
-    async fn load(&self, user: UserId) -> Result<Option<Principal>, Error> {
+    async fn load_user(&self, session: SessionId, user: UserId) -> Result<Option<Principal>, Error> {
         let system = self.db.system();
-        let Some(found) = system.find_user(user).await? else { return Ok(None) };
-        let workspaces =
-            system.workspaces_of(user).await?.into_iter().map(|membership| membership.workspace_id).collect();
-        Ok(Some(Principal::User { id: user, instance_admin: found.instance_admin, workspaces }))
+        if system.live_session(session, self.clock.now()).await? != Some(user) {
+            return Ok(None);
+        }
+        let Some(found) = system.find_user(user).await?.filter(|user| user.deactivated_at.is_none()) else {
+            return Ok(None);
+        };
+        let grants = system.workspaces_of(user).await?.into_iter().map(|member| Grant {
+            workspace_id: member.workspace_id,
+            power: Power::Role(member.role),
+            audience: member.audience,
+        });
+        Ok(Some(Principal {
+            actor: Actor::User { id: user, session },
+            instance_admin: found.instance_admin,
+            grants: grants.collect(),
+        }))
     }
 
-    /// Forgets what is cached of a user, after a change of roles.
-    pub async fn forget(&self, user: UserId) {
-        self.principals.invalidate(&user).await;
+    async fn load_key(&self, hash: Sha256Hash) -> Result<(Option<Principal>, Option<Instant>), Error> {
+        let found = self.db.system().find_api_key(hash).await?;
+        let Some(key) = found.filter(|key| key.revoked_at.is_none()) else { return Ok((None, None)) };
+        let grant = Grant { workspace_id: key.workspace_id, power: Power::Scopes(key.scopes), audience: key.audience };
+        let principal = Principal { actor: Actor::Key(key.id), instance_admin: false, grants: vec![grant] };
+        Ok((Some(principal), key.expires_at))
     }
 
-    /// Creates a user.
-    async fn create_user(&self, email: &str, password: &str, instance_admin: bool) -> Result<User, Error> {
-        let password_hash = self.passwords.hash(password).await?;
-        let new = NewUser { email: email.to_owned(), password_hash, instance_admin, now: self.clock.now() };
-        Ok(self.db.system().create_user(new).await?)
+    /// Makes somebody the owner of a workspace that was just made.
+    pub async fn found(&self, user: UserId, workspace: tributary_core::WorkspaceId) -> Result<(), Error> {
+        let tenant = self.db.system().tenant(workspace);
+        tenant.set_member(user, Role::Owner, &Audience::everything(), self.clock.now()).await?;
+        self.catch_up().await
     }
 }

@@ -180,6 +180,7 @@ impl Chat {
         limit: i64,
     ) -> Result<Page<Message>, Error> {
         let mut page = tenant.list_messages(Some(&principal.label()), thread, cursor, limit).await?;
+        self.withhold(tenant, &mut page).await?;
         let cited: Vec<_> =
             citations(&mut page).map(|citation| (citation.document_id, citation.document_version)).collect();
         let standing = tenant.citation_status(&cited).await?;
@@ -188,7 +189,26 @@ impl Chat {
         }
         Ok(page)
     }
+
+    /// Takes out answers that rest on documents which the caller may not see any more: they quote them.
+    async fn withhold(&self, tenant: &TenantDb, page: &mut Page<Message>) -> Result<(), Error> {
+        if tenant.audience().is_everything() {
+            return Ok(());
+        }
+        let cited: Vec<_> = citations(page).map(|citation| citation.document_id).collect();
+        let admitted = tenant.admitted(&cited).await?;
+        for message in &mut page.items {
+            if message.citations.iter().any(|citation| !admitted.contains(&citation.document_id)) {
+                message.content = WITHHELD.to_owned();
+                message.citations.clear();
+            }
+        }
+        Ok(())
+    }
 }
+
+/// In place of an answer that the caller may not read any more.
+const WITHHELD: &str = "This answer rests on documents that you may not see any more.";
 
 fn citations(page: &mut Page<Message>) -> impl Iterator<Item = &mut Citation> {
     page.items.iter_mut().flat_map(|message| message.citations.iter_mut())

@@ -14,8 +14,11 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tributary_store::{AuditOutcome, NewAuditEvent};
 
-use super::{extract::Caller, origin::origin};
-use crate::{app::App, audit::Audit};
+use super::access::Caller;
+use crate::{
+    app::App,
+    audit::{Audit, Origin},
+};
 
 /// They ask with POST but change nothing that needs a trace.
 const QUESTIONS: [&str; 2] = ["/api/v1/chat", "/api/v1/knowledge/query"];
@@ -30,7 +33,8 @@ pub(super) async fn record(State(app): State<Arc<App>>, request: Request, next: 
         return next.run(request).await;
     };
     let (mut parts, body) = request.into_parts();
-    let mut event = app.audit.event(format!("{} {path}", parts.method), origin(&parts));
+    let Ok(origin) = Origin::from_request_parts(&mut parts, &app).await;
+    let mut event = app.audit.event(format!("{} {path}", parts.method), origin);
     if let Ok(params) = RawPathParams::from_request_parts(&mut parts, &()).await {
         let named = |(name, value): (&str, &str)| format!("{name}={}", plain(value));
         event.workspace_id =

@@ -15,8 +15,9 @@ use uuid::Uuid;
 
 use super::{
     ApiError,
+    access::Entrance,
     dto::{Citation, Filters},
-    extract::{Caller, Json, enter},
+    extract::Json,
     sse,
 };
 use crate::{
@@ -61,15 +62,15 @@ pub(super) struct ChatAnswer {
 )]
 pub(super) async fn chat(
     State(app): State<Arc<App>>,
-    Caller(principal): Caller,
+    entrance: Entrance,
     Json(request): Json<ChatRequest>,
 ) -> Result<Response, ApiError> {
-    let tenant = enter(&app, &principal, request.workspace_id.parse().ok()).await?;
+    let tenant = entrance.enter(&app, request.workspace_id.parse().ok()).await?;
     let thread_id: Option<ThreadId> =
         request.thread_id.map(|id| id.parse().map_err(|_| ApiError::not_found("thread"))).transpose()?;
     let question = Question { message: request.message, thread_id, filters: request.filters.checked()? };
     // In a task of its own: a client that goes away does not keep the answer from being saved.
-    let answer = tokio::spawn(async move { app.chat.ask(&tenant, &principal, question).await })
+    let answer = tokio::spawn(async move { app.chat.ask(&tenant, &entrance.principal, question).await })
         .await
         .map_err(ApiError::internal)??;
     Ok(if request.stream { sse::answer(answer) } else { Body(whole(&answer)).into_response() })

@@ -11,8 +11,9 @@ use uuid::Uuid;
 
 use super::{
     ApiError,
+    access::Tenant,
     dto::{List, Paging},
-    extract::{Json, Path, Query, Tenant},
+    extract::{Json, Path, Query},
 };
 use crate::{
     app::App,

@@ -24,8 +24,9 @@ use uuid::Uuid;
 
 use super::{
     ApiError, Problem,
+    access::Tenant,
     dto::{List, limit},
-    extract::{Json, Path, Query, Tenant, too_large},
+    extract::{Json, Path, Query, too_large},
 };
 use crate::{
     app::App,
@@ -35,9 +36,9 @@ use crate::{
 /// Bodies of pushes and uploads.
 const PUSH_LIMIT_BYTES: usize = 64 << 20;
 
-/// The routes that take large bodies.
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(push, list)).layer(DefaultBodyLimit::max(PUSH_LIMIT_BYTES))
+/// The route that takes large bodies.
+pub(super) fn push_route() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(push)).layer(DefaultBodyLimit::max(PUSH_LIMIT_BYTES))
 }
 
 /// Documents to be pushed.

@@ -1,59 +1,21 @@
-//! Extractors: who is calling, for which workspace, with what. Their rejections are [`ApiError`]s.
-
-use std::sync::Arc;
+//! Extractors of parameters and bodies, whose rejections are [`ApiError`]s.
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, RawPathParams, Request},
+    extract::{FromRequest, FromRequestParts, Request},
     http::{StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
-use tributary_core::{WorkspaceId, principal::Principal};
-use tributary_store::TenantDb;
 
 use super::problem::ApiError;
-use crate::app::App;
-
-/// The verified caller. Put into the request by [`super::require_login`].
-#[derive(Clone, Debug)]
-pub(super) struct Caller(pub Principal);
-
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(unauthenticated)
-    }
-}
 
 /// 401 for a request without a valid token.
 pub(super) fn unauthenticated() -> ApiError {
     ApiError::new(
         StatusCode::UNAUTHORIZED,
         "unauthenticated",
-        "log in with POST /api/v1/auth/login and send the access token as `Authorization: Bearer …`",
+        "log in with POST /api/v1/auth/login and send the access token, or an API key, as `Authorization: Bearer …`",
     )
-}
-
-/// The workspace named in the path, entered as the caller. Another's workspace answers like one that never existed.
-pub(super) struct Tenant(pub TenantDb);
-
-impl FromRequestParts<Arc<App>> for Tenant {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let Caller(principal) = Caller::from_request_parts(parts, app).await?;
-        let params =
-            RawPathParams::from_request_parts(parts, app).await.map_err(|_| ApiError::not_found("workspace"))?;
-        let id = params.iter().find(|(name, _)| *name == "workspace_id").and_then(|(_, value)| value.parse().ok());
-        enter(app, &principal, id).await.map(Self)
-    }
-}
-
-/// Enters a workspace named in a body.
-pub(super) async fn enter(app: &App, principal: &Principal, id: Option<WorkspaceId>) -> Result<TenantDb, ApiError> {
-    let Some(id) = id else { return Err(ApiError::not_found("workspace")) };
-    app.db.tenant(principal, id).await?.ok_or_else(|| ApiError::not_found("workspace"))
 }
 
 /// Path parameters; one that does not parse is a thing that does not exist.

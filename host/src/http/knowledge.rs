@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::{
     ApiError,
+    access::Entrance,
     dto::{Citation, Filters},
-    extract::{Caller, Json, enter},
+    extract::Json,
 };
 use crate::{
     app::App,
@@ -73,10 +74,10 @@ pub(super) struct KnowledgeResults {
 )]
 pub(super) async fn query(
     State(app): State<Arc<App>>,
-    Caller(principal): Caller,
+    entrance: Entrance,
     Json(query): Json<KnowledgeQuery>,
 ) -> Result<Body<KnowledgeResults>, ApiError> {
-    let tenant = enter(&app, &principal, query.workspace_id.parse().ok()).await?;
+    let tenant = entrance.enter(&app, query.workspace_id.parse().ok()).await?;
     let filters = query.filters.checked()?;
     let query = retrieval::Query {
         text: query.query,

@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use super::{
     ApiError,
+    access::Entrance,
     dto::{Citation, List, limit},
-    extract::{Caller, Query, enter},
+    extract::Query,
 };
 use crate::app::App;
 
@@ -52,13 +53,16 @@ pub(super) struct Message {
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Caller(principal): Caller,
+    entrance: Entrance,
     Query(query): Query<MessagesQuery>,
 ) -> Result<Body<List<Message>>, ApiError> {
-    let tenant = enter(&app, &principal, query.workspace_id.parse().ok()).await?;
+    let tenant = entrance.enter(&app, query.workspace_id.parse().ok()).await?;
     let thread: Option<ThreadId> =
         query.thread_id.map(|id| id.parse().map_err(|_| ApiError::not_found("thread"))).transpose()?;
-    let page = app.chat.messages(&tenant, &principal, thread, query.cursor.map(MessageId), limit(query.limit)).await?;
+    let page = app
+        .chat
+        .messages(&tenant, &entrance.principal, thread, query.cursor.map(MessageId), limit(query.limit))
+        .await?;
     Ok(Body(List::of(page, |message| message.id.to_string(), message)))
 }
 

@@ -2,17 +2,21 @@
 //!
 //! Every route under `/api/v1` is closed unless it stands in [`open_routes`].
 
+mod access;
 mod audit;
 mod audited;
 mod auth;
 mod chat;
+mod client_ip;
 mod connectors;
 mod credentials;
 mod documents;
 mod dto;
 mod extract;
 mod health;
+mod keys;
 mod knowledge;
+mod members;
 mod messages;
 mod origin;
 mod problem;
@@ -20,6 +24,7 @@ mod request_id;
 mod runs;
 mod sources;
 mod sse;
+mod users;
 mod workspaces;
 
 use std::{any::Any, sync::Arc, time::Duration};
@@ -33,6 +38,7 @@ use axum::{
 };
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 use tracing::Instrument;
+use tributary_core::access::Action;
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -43,7 +49,8 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use problem::{ApiError, FieldError, Problem};
 
 use crate::app::App;
-use extract::{Caller, unauthenticated};
+use access::{Caller, may};
+use extract::unauthenticated;
 use request_id::RequestId;
 
 /// Bodies, unless a route says otherwise.
@@ -63,40 +70,89 @@ struct BearerToken;
 
 impl Modify for BearerToken {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT or API key").build();
         document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
     }
 }
 
 /// Routes that need no login.
 fn open_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(auth::login)).routes(routes!(health::healthz)).routes(routes!(health::readyz))
+    OpenApiRouter::new()
+        .routes(routes!(auth::login))
+        .routes(routes!(auth::refresh))
+        .routes(routes!(auth::reset_password))
+        .routes(routes!(auth::accept_invitation))
+        .routes(routes!(auth::jwks))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
 }
 
-/// Routes that do.
+/// Routes that do: first those about the caller and the instance, then those of a workspace, by what they are for.
 fn closed_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
+    let new = OpenApiRouter::new;
+    new()
         .routes(routes!(auth::me))
+        .routes(routes!(auth::logout))
+        .routes(routes!(auth::sessions, auth::logout_everywhere))
+        .routes(routes!(auth::end_session))
+        .routes(routes!(auth::change_password))
+        .routes(routes!(users::rotate_signing_key))
+        .routes(routes!(users::create, users::list))
+        .routes(routes!(users::get, users::update))
+        .routes(routes!(users::reset_password))
         .routes(routes!(connectors::list))
         .routes(routes!(workspaces::create, workspaces::list))
-        .routes(routes!(workspaces::get))
-        .routes(routes!(sources::create, sources::list))
-        .routes(routes!(sources::get, sources::update, sources::delete))
-        .routes(routes!(sources::check))
-        .routes(routes!(sources::sync))
-        .routes(routes!(runs::list))
-        .routes(routes!(runs::get))
-        .routes(routes!(runs::cancel))
-        .merge(documents::routes())
-        .routes(routes!(documents::get, documents::delete))
-        .routes(routes!(knowledge::query))
-        .routes(routes!(chat::chat))
-        .routes(routes!(messages::list))
-        .routes(routes!(credentials::create, credentials::list))
-        .routes(routes!(credentials::get, credentials::replace, credentials::delete))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
-        .routes(routes!(audit::of_workspace))
+        .merge(may(Action::ReadAudit, new().routes(routes!(audit::of_workspace))))
+        .merge(may(
+            Action::ManageCredentials,
+            new().routes(routes!(credentials::create, credentials::list)).routes(routes!(
+                credentials::get,
+                credentials::replace,
+                credentials::delete
+            )),
+        ))
+        .merge(may(Action::ReadWorkspace, new().routes(routes!(workspaces::get))))
+        .merge(may(Action::Chat, new().routes(routes!(chat::chat)).routes(routes!(messages::list))))
+        .merge(may(
+            Action::ReadKnowledge,
+            new().routes(routes!(knowledge::query)).routes(routes!(documents::list)).routes(routes!(documents::get)),
+        ))
+        .merge(may(Action::WriteDocuments, documents::push_route().routes(routes!(documents::delete))))
+        .merge(may(
+            Action::ReadSources,
+            new()
+                .routes(routes!(sources::list))
+                .routes(routes!(sources::get))
+                .routes(routes!(runs::list))
+                .routes(routes!(runs::get)),
+        ))
+        .merge(may(
+            Action::ManageSources,
+            new()
+                .routes(routes!(sources::create))
+                .routes(routes!(sources::update, sources::delete))
+                .routes(routes!(sources::check))
+                .routes(routes!(sources::sync))
+                .routes(routes!(runs::cancel)),
+        ))
+        .merge(may(Action::ReadMembers, new().routes(routes!(members::list))))
+        .merge(may(
+            Action::ManageMembers,
+            new()
+                .routes(routes!(members::put, members::remove))
+                .routes(routes!(members::invite, members::invitations))
+                .routes(routes!(members::uninvite)),
+        ))
+        .merge(may(
+            Action::ManageKeys,
+            new()
+                .routes(routes!(keys::create, keys::list))
+                .routes(routes!(keys::rotate))
+                .routes(routes!(keys::revoke))
+                .routes(routes!(keys::usage)),
+        ))
 }
 
 fn api() -> (OpenApiRouter<Arc<App>>, OpenApiRouter<Arc<App>>) {

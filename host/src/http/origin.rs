@@ -1,27 +1,17 @@
-//! Where a request comes from.
+//! Where a request comes from, for the audit log.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::{convert::Infallible, sync::Arc};
 
-use axum::{
-    extract::{ConnectInfo, FromRequestParts},
-    http::request::Parts,
-};
+use axum::{extract::FromRequestParts, http::request::Parts};
 
-use super::request_id::RequestId;
-use crate::audit::Origin;
+use super::{client_ip::ClientIp, request_id::RequestId};
+use crate::{app::App, audit::Origin};
 
-/// The client's address and the request's id.
-pub(super) fn origin(parts: &Parts) -> Origin {
-    Origin {
-        ip: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().to_canonical()),
-        request_id: parts.extensions.get::<RequestId>().map(ToString::to_string),
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Origin {
+impl FromRequestParts<Arc<App>> for Origin {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(origin(parts))
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
+        let ip = ClientIp::from_request_parts(parts, app).await.ok().map(|ClientIp(ip)| ip);
+        Ok(Self { ip, request_id: parts.extensions.get::<RequestId>().map(ToString::to_string) })
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::request_id::RequestId;
+use crate::limits::{Decision, headers};
 
 /// An RFC 9457 problem.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -38,6 +39,9 @@ pub struct Problem {
     /// The run in the way (`sync_running` only).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
+    /// Names of the policies that were violated (`rate_limited` only).
+    #[serde(rename = "violated-policies", default, skip_serializing_if = "Vec::is_empty")]
+    pub violated_policies: Vec<String>,
 }
 
 /// One field at fault.
@@ -65,6 +69,7 @@ impl Problem {
             request_id: None,
             errors: Vec::new(),
             run_id: None,
+            violated_policies: Vec::new(),
         }
     }
 }
@@ -74,12 +79,13 @@ impl Problem {
 pub struct ApiError {
     problem: Box<Problem>,
     retry_after_s: Option<u64>,
+    headers: Vec<(&'static str, String)>,
 }
 
 impl ApiError {
     /// An error of `code`.
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self { problem: Box::new(Problem::new(status, code, detail)), retry_after_s: None }
+        Self { problem: Box::new(Problem::new(status, code, detail)), retry_after_s: None, headers: Vec::new() }
     }
 
     /// Adds a field at fault.
@@ -128,6 +134,11 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        for (name, value) in &self.headers {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                response.headers_mut().insert(*name, value);
+            }
+        }
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -175,6 +186,19 @@ async fn generic(status: StatusCode, body: Body) -> Problem {
     Problem::new(status, code, detail)
 }
 
+/// 429 for a refused decision.
+impl From<Decision> for ApiError {
+    fn from(decision: Decision) -> Self {
+        let violated: Vec<_> = decision.violated().map(str::to_owned).collect();
+        let wait_s = decision.retry_after_s().unwrap_or(1);
+        let detail = format!("too many requests under the policy {}; try again in {wait_s} s", violated.join(" and "));
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).retry_after(wait_s);
+        error.problem.violated_policies = violated;
+        error.headers = headers::fields(&decision);
+        error
+    }
+}
+
 impl From<tributary_store::Error> for ApiError {
     fn from(error: tributary_store::Error) -> Self {
         use tributary_store::Error;
@@ -185,6 +209,7 @@ impl From<tributary_store::Error> for ApiError {
                 let detail = format!("the source is being synced already, by run {run_id}; wait for it or cancel it");
                 Self::new(StatusCode::CONFLICT, "sync_running", detail).with_run(run_id)
             }
+            Error::LastOne(_) => Self::new(StatusCode::CONFLICT, "last_one", detail),
             Error::Conflict { what } => Self::new(StatusCode::CONFLICT, "conflict", format!("this {what} is taken")),
             Error::Busy(_) | Error::Open(_) | Error::Closed => {
                 tracing::warn!(%error, "the database does not answer");

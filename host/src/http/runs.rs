@@ -8,8 +8,9 @@ use tributary_store::TenantDb;
 
 use super::{
     ApiError,
+    access::Tenant,
     dto::{List, Paging, Run},
-    extract::{Path, Query, Tenant},
+    extract::{Path, Query},
 };
 use crate::app::App;
 

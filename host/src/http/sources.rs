@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::{
     ApiError,
+    access::Tenant,
     dto::{List, Paging, ScheduleBody, Source},
-    extract::{Json, OptionalJson, Path, Query, Tenant},
+    extract::{Json, OptionalJson, Path, Query},
 };
 use crate::{
     app::App,

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::{Json as Body, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tributary_core::{WorkspaceId, workspace};
+use tributary_core::{WorkspaceId, principal::Actor, workspace};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     ApiError,
+    access::{Caller, Tenant},
     dto::{List, Paging},
-    extract::{Caller, Json, Query, Tenant},
+    extract::{Json, Query},
 };
 use crate::{app::App, workspaces};
 
@@ -52,6 +53,9 @@ pub(super) async fn create(
     Json(new): Json<NewWorkspace>,
 ) -> Result<(StatusCode, Body<Workspace>), ApiError> {
     let workspace = app.workspaces.create(&principal, &new.name, new.slug.as_deref()).await?;
+    if let Actor::User { id, .. } = principal.actor {
+        app.auth.found(id, workspace.id).await?;
+    }
     Ok((StatusCode::CREATED, Body(workspace.into())))
 }
 

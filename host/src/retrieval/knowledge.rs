@@ -119,10 +119,9 @@ impl Knowledge {
             return Err(Error::Behind(position));
         }
         // Over-fetched, since the record may drop some.
-        let request = SearchRequest {
-            filters: query.filters,
-            ..SearchRequest::new(query.text, query.top_k + query.top_k / 2 + 10)
-        };
+        let mut filters = query.filters;
+        tenant.audience().narrow(&mut filters);
+        let request = SearchRequest { filters, ..SearchRequest::new(query.text, query.top_k + query.top_k / 2 + 10) };
         let (indexes, words) = (self.indexes.clone(), request.query.clone());
         let found =
             spawn_blocking(move || indexes.search(workspace, &request)).await?.map_err(|error| match error {

@@ -45,7 +45,7 @@ impl Workspaces {
 
     /// Makes a workspace. Without a slug, one is made from the name.
     pub async fn create(&self, principal: &Principal, name: &str, slug: Option<&str>) -> Result<Workspace, Error> {
-        if !principal.is_instance_admin() {
+        if !principal.instance_admin {
             return Err(Error::Forbidden);
         }
         let name = text::line(name);
@@ -94,9 +94,10 @@ impl Workspaces {
         after: Option<WorkspaceId>,
         limit: i64,
     ) -> Result<Page<Workspace>, Error> {
-        let visible = match principal {
-            Principal::User { instance_admin: true, .. } => Visible::All,
-            Principal::User { workspaces, .. } => Visible::Only(workspaces.clone()),
+        let visible = if principal.instance_admin {
+            Visible::All
+        } else {
+            Visible::Only(principal.grants.iter().map(|grant| grant.workspace_id).collect())
         };
         Ok(self.db.system().list_workspaces(&visible, after, limit).await?)
     }

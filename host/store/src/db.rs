@@ -170,14 +170,20 @@ impl Db {
         }
     }
 
-    /// A workspace, for a caller who may enter it. `None` when they may not, or when there is none: the two look alike.
+    /// A workspace, for a caller who may enter it, limited to what they may see. `None` when they may not, or when there is none: the
+    /// two look alike. What they may *do* there is for the caller of this function to check.
+    ///
+    /// A grant was read together with its workspace; only for an administrator, who needs none, the record is asked.
     pub async fn tenant(&self, principal: &Principal, workspace: WorkspaceId) -> Result<Option<TenantDb>> {
-        if !principal.may_enter(workspace) {
-            return Ok(None);
+        let Some(access) = principal.access(workspace) else { return Ok(None) };
+        if principal.grant(workspace).is_none() {
+            let mut cx = self.read().await?;
+            let found = q!(cx, fetch_optional as (i64), "SELECT change_seq FROM workspace WHERE id = $1", workspace.0)?;
+            if found.is_none() {
+                return Ok(None);
+            }
         }
-        let mut cx = self.read().await?;
-        let found = q!(cx, fetch_optional as (i64), "SELECT change_seq FROM workspace WHERE id = $1", workspace.0)?;
-        Ok(found.map(|_| self.system().tenant(workspace)))
+        Ok(Some(self.system().tenant_for(workspace, access.audience)))
     }
 
     /// The whole instance: for workers, the first start and login. Never for a handler that serves a tenant.

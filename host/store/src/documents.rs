@@ -153,6 +153,7 @@ impl TenantDb {
         if filter.kind.as_ref().is_some_and(|kind| kind.contains('\0')) {
             return Ok(Page { items: Vec::new(), more: false });
         }
+        let audience = self.audience();
         let mut cx = self.read().await?;
         let rows = q!(
             cx,
@@ -164,6 +165,8 @@ impl TenantDb {
                  JOIN document_version v ON v.workspace_id = d.workspace_id AND v.document_id = d.id AND v.version = d.version
                  WHERE d.workspace_id = $1 AND d.id > $2 AND d.gone IS NULL AND ($3 IS NULL OR d.source_id = $3)
                      AND ($4 IS NULL OR d.kind = $4) AND ($5 IS NULL OR d.updated_at > $5)
+                     AND ($7 IS NULL OR d.source_id IN {ids $7}) AND ($8 IS NULL OR d.kind IN {texts $8})
+                     AND ($9 IS NULL OR v.fields->>$9 IN {texts $10})
                  ORDER BY d.id LIMIT $6"
             ),
             self.key(),
@@ -171,9 +174,15 @@ impl TenantDb {
             filter.source_id.map(|id| id.0),
             filter.kind.as_ref(),
             filter.updated_after,
-            limit + 1
+            limit + 1,
+            audience.source_ids.as_deref().map(json_list).transpose()?,
+            audience.kinds.as_deref().map(json_list).transpose()?,
+            audience.field.as_ref().map(|field| field.name.as_str()),
+            audience.field.as_ref().map(|field| json_list(&field.any_of)).transpose()?
         )?;
-        Page::of(rows, limit).try_map(Document::try_from)
+        let mut page = Page::of(rows, limit).try_map(Document::try_from)?;
+        page.items.retain(|document| audience.admits(document.source_id, &document.kind, &document.fields));
+        Ok(page)
     }
 
     /// A live document with its current text.
@@ -204,6 +213,9 @@ impl TenantDb {
         )?;
         let Some(row) = row else { return Ok(None) };
         let document = Document::try_from(row)?;
+        if !self.audience().admits(document.source_id, &document.kind, &document.fields) {
+            return Ok(None);
+        }
         let mut chunks = chunks_of(&mut cx, self.key(), [(id, document.version)].into_iter()).await?;
         Ok(Some(DocumentWithText { document, chunks: chunks.remove(&id).unwrap_or_default() }))
     }

@@ -64,6 +64,9 @@ pub enum Error {
     /// The database could not be reached or its file not opened.
     #[error("the database cannot be opened: {0}")]
     Open(String),
+    /// Somebody must stay what this one is.
+    #[error("this is {0}; make somebody else one first")]
+    LastOne(&'static str),
     /// The database was closed.
     #[error("the database is closed")]
     Closed,

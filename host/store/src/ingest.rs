@@ -129,6 +129,9 @@ impl TenantDb {
 
     /// Run, page and end of a push in one transaction.
     pub async fn push(&self, push: Push) -> Result<Pushed> {
+        if !self.audience().admits_source(push.source_id) {
+            return Err(Error::NotFound("source"));
+        }
         let new = NewRun {
             source_id: push.source_id,
             kind: RunKind::Push,

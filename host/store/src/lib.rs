@@ -6,6 +6,7 @@
 //! Lists and rows travel as one JSON parameter, so a page of documents is one statement per table, never one per row. Whatever a
 //! transaction changes for readers carries the workspace's next `change_seq`, numbered in commit order.
 
+mod api_keys;
 mod audit;
 mod chat;
 #[cfg(test)]
@@ -16,17 +17,20 @@ mod credentials;
 mod db;
 mod dialect;
 mod documents;
+mod epoch;
 mod error;
 mod feed;
 mod finish;
 mod ingest;
 mod jobs;
 mod ledger;
+mod members;
 mod passages;
 mod rows;
 mod runs;
 mod schedules;
 mod secrets;
+mod sessions;
 mod signing_keys;
 mod sources;
 mod tenant;
@@ -36,6 +40,7 @@ mod users;
 mod workspaces;
 mod writer;
 
+pub use api_keys::{ApiKey, KeyUsage, KeyUse};
 pub use audit::{AuditCheck, AuditEvent, AuditFault, AuditFilter, AuditOutcome, NewAuditEvent};
 pub use chat::{Message, NewAnswer, NewQuestion, Question, Role};
 pub use connectors::InstalledConnector;
@@ -48,13 +53,15 @@ pub use finish::{FinishRun, Finished, Held, Prune};
 pub use ingest::{PageCommit, PageOutcome, Push, Pushed};
 pub use jobs::Heartbeat;
 pub use ledger::RunLedger;
+pub use members::{Invitation, Invited, Member, Membership};
 pub use passages::Passage;
 pub use rows::Page;
 pub use runs::{BegunRun, CancelRequest, NewRun};
 pub use schedules::Fired;
 pub use secrets::{SealedCounts, SealedSecret};
+pub use sessions::{NewSession, Refresh, Refreshed, Session};
 pub use signing_keys::SigningKey;
 pub use sources::{NewSource, SourceUpdate, SourceWithRun};
 pub use tenant::{SystemDb, TenantDb};
-pub use users::{Membership, NewUser, User};
+pub use users::{NewUser, User, UserUpdate};
 pub use workspaces::{NewWorkspace, Visible};

@@ -1,6 +1,6 @@
 //! The check in the record: of what an index found, which passages still stand, with all that a citation needs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use sqlx::types::Json;
@@ -114,6 +114,9 @@ impl TenantDb {
         )?;
         let passages = rows.into_iter().filter_map(|row| {
             let hit = hits.get(usize::try_from(row.place).ok()?)?.clone();
+            if !self.audience().admits(row.source_id.into(), &row.kind, &row.fields) {
+                return None;
+            }
             Some(Passage {
                 hit,
                 external_id: row.external_id,
@@ -138,6 +141,34 @@ impl TenantDb {
             })
         });
         Ok(passages.collect())
+    }
+
+    /// Of these documents, those that the caller may see, whether they are still live or not: one read. A document counts as what it
+    /// was in its last version.
+    pub async fn admitted(&self, ids: &[DocumentId]) -> Result<HashSet<DocumentId>> {
+        if ids.is_empty() || self.audience().is_everything() {
+            return Ok(ids.iter().copied().collect());
+        }
+        #[derive(sqlx_macros::FromRow)]
+        struct Row {
+            id: Uuid,
+            source_id: Uuid,
+            kind: String,
+            fields: Json<Fields>,
+        }
+        let mut cx = self.read().await?;
+        let rows = q!(
+            cx,
+            fetch_all as Row,
+            "SELECT d.id, d.source_id, v.kind, v.fields FROM document d
+             JOIN document_version v ON v.workspace_id = d.workspace_id AND v.document_id = d.id AND v.version = d.version
+             WHERE d.workspace_id = $1 AND d.id IN {ids $2}",
+            self.key(),
+            json_list(ids)?
+        )?;
+        let admitted =
+            rows.into_iter().filter(|row| self.audience().admits(row.source_id.into(), &row.kind, &row.fields));
+        Ok(admitted.map(|row| row.id.into()).collect())
     }
 
     /// How cited versions stand now, one answer per question: one read.

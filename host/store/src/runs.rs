@@ -247,6 +247,9 @@ impl TenantDb {
     /// Asks for a run. A sync gets its job in the same transaction, or `AlreadyRunning` when the source has one; a push or a dry run is
     /// `running` at once and driven by its caller.
     pub async fn create_run(&self, new: NewRun) -> Result<RunId> {
+        if !self.audience().admits_source(new.source_id) {
+            return Err(Error::NotFound("source"));
+        }
         let mut cx = self.write().await?;
         let source = sources::lock(&mut cx, self.key(), new.source_id).await?;
         if matches!(new.kind, RunKind::Sync | RunKind::Full)
@@ -261,7 +264,8 @@ impl TenantDb {
 
     /// A run, when there is one.
     pub async fn find_run(&self, id: RunId) -> Result<Option<Run>> {
-        find(&mut self.read().await?, self.key(), id).await
+        let run = find(&mut self.read().await?, self.key(), id).await?;
+        Ok(run.filter(|run| self.audience().admits_source(run.source_id)))
     }
 
     /// A run.
@@ -271,6 +275,9 @@ impl TenantDb {
 
     /// Runs of a source, newest first.
     pub async fn list_runs(&self, source: SourceId, before: Option<RunId>, limit: i64) -> Result<Page<Run>> {
+        if !self.audience().admits_source(source) {
+            return Ok(Page { items: Vec::new(), more: false });
+        }
         let limit = limited(limit);
         let mut cx = self.read().await?;
         let rows = q!(

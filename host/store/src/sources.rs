@@ -206,6 +206,9 @@ impl TenantDb {
 
     /// A source, when there is one.
     pub async fn find_source(&self, id: SourceId) -> Result<Option<Source>> {
+        if !self.audience().admits_source(id) {
+            return Ok(None);
+        }
         find(&mut self.read().await?, self.key(), id).await
     }
 
@@ -216,6 +219,9 @@ impl TenantDb {
 
     /// A source with its newest run, when there is one.
     pub async fn find_source_with_run(&self, id: SourceId) -> Result<Option<SourceWithRun>> {
+        if !self.audience().admits_source(id) {
+            return Ok(None);
+        }
         let mut cx = self.read().await?;
         let Some(source) = find(&mut cx, self.key(), id).await? else { return Ok(None) };
         let last_run = match source.last_run {
@@ -252,11 +258,14 @@ impl TenantDb {
             concat!(
                 "SELECT ",
                 columns!(),
-                " FROM source s WHERE s.workspace_id = $1 AND s.id > $2 AND s.deleted_at IS NULL ORDER BY s.id LIMIT $3"
+                " FROM source s WHERE s.workspace_id = $1 AND s.id > $2 AND s.deleted_at IS NULL
+                     AND ($4 IS NULL OR s.id IN {ids $4})
+                 ORDER BY s.id LIMIT $3"
             ),
             self.key(),
             after.map_or(Uuid::nil(), |id| id.0),
-            limit + 1
+            limit + 1,
+            self.audience().sources().map(json_list).transpose()?
         )?;
         let sources = Page::of(rows, limit).try_map(Source::try_from)?;
         let ids: Vec<_> = sources.items.iter().filter_map(|source| source.last_run).collect();
@@ -269,6 +278,9 @@ impl TenantDb {
 
     /// Changes a source; `Conflict` when the new name is in use.
     pub async fn update_source(&self, id: SourceId, update: SourceUpdate) -> Result<Source> {
+        if !self.audience().admits_source(id) {
+            return Err(Error::NotFound("source"));
+        }
         let mut cx = self.write().await?;
         let mut source = lock(&mut cx, self.key(), id).await?;
         if let Some(name) = update.name {
@@ -332,6 +344,9 @@ impl TenantDb {
     /// Hides a source and its documents at once; its name is free again. A sync of it is asked to stop and commits nothing more.
     /// The position is `None` when it had no document.
     pub async fn delete_source(&self, id: SourceId, now: Instant) -> Result<Option<Position>> {
+        if !self.audience().admits_source(id) {
+            return Err(Error::NotFound("source"));
+        }
         let own = self.push_source().await?.id;
         let mut cx = self.write().await?;
         lock(&mut cx, self.key(), id).await?;

@@ -2,9 +2,9 @@
 //!
 //! All access to a workspace's rows goes through [`TenantDb`]; a second net such as row-level security has one place to be hung in.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use tributary_core::{Position, WorkspaceId};
+use tributary_core::{Position, WorkspaceId, audience::Audience};
 use uuid::Uuid;
 
 use crate::{
@@ -19,17 +19,23 @@ pub struct SystemDb {
     pub(crate) db: Db,
 }
 
-/// One workspace. Ids of another workspace are, here, ids that never existed.
+/// One workspace, as one caller sees it. Ids of another workspace are, here, ids that never existed, and so are those of documents
+/// and sources outside of the caller's audience.
 #[derive(Clone)]
 pub struct TenantDb {
     db: Db,
     workspace: WorkspaceId,
+    audience: Arc<Audience>,
 }
 
 impl SystemDb {
-    /// A workspace, for work that the record itself asks for (a job, a schedule).
+    /// A whole workspace, for work that the record itself asks for (a job, a schedule).
     pub fn tenant(&self, workspace: WorkspaceId) -> TenantDb {
-        TenantDb { db: self.db.clone(), workspace }
+        self.tenant_for(workspace, Audience::everything())
+    }
+
+    pub(crate) fn tenant_for(&self, workspace: WorkspaceId, audience: Audience) -> TenantDb {
+        TenantDb { db: self.db.clone(), workspace, audience: Arc::new(audience) }
     }
 }
 
@@ -37,6 +43,11 @@ impl TenantDb {
     /// Which workspace.
     pub fn workspace_id(&self) -> WorkspaceId {
         self.workspace
+    }
+
+    /// Which documents the caller may see.
+    pub fn audience(&self) -> &Audience {
+        &self.audience
     }
 
     /// The key that every statement about this workspace binds.

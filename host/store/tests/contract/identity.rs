@@ -1,9 +1,11 @@
-//! Users, members, signing keys, workspaces and connectors.
+//! Users, signing keys, workspaces and connectors.
 
 use tributary_core::{
-    UserId, WorkspaceId,
+    SessionId, UserId, WorkspaceId,
+    access::{Power, Role},
+    audience::Audience,
     contract::{Capabilities, Descriptor},
-    principal::Principal,
+    principal::{Actor, Grant, Principal},
 };
 use tributary_store::{Error, NewUser, SigningKey, Visible, testing::databases};
 
@@ -16,6 +18,7 @@ async fn an_address_belongs_to_one_user_whatever_its_case() {
         assert!(!system.any_user().await.unwrap());
         let new = |email: &str| NewUser {
             email: email.to_owned(),
+            name: String::new(),
             password_hash: "$argon2id$x".to_owned(),
             instance_admin: true,
             now: at(0),
@@ -31,24 +34,6 @@ async fn an_address_belongs_to_one_user_whatever_its_case() {
         assert_eq!(system.find_user_by_email("bob@example.com").await.unwrap(), None);
         assert_eq!(system.count_users().await.unwrap(), 1);
         assert!(system.any_user().await.unwrap());
-    }
-}
-
-#[tokio::test]
-async fn members_are_found_by_user_and_change_roles() {
-    for world in worlds().await {
-        let system = &world.system;
-        let new = NewUser { email: "a@b".to_owned(), password_hash: "x".to_owned(), instance_admin: false, now: at(0) };
-        let user = system.create_user(new).await.unwrap().id;
-        assert_eq!(system.workspaces_of(user).await.unwrap(), []);
-        for role in ["viewer", "editor"] {
-            system.add_member(world.workspace.id, user, role, at(1)).await.unwrap();
-        }
-        let memberships = system.workspaces_of(user).await.unwrap();
-        assert_eq!(memberships.len(), 1);
-        assert_eq!((memberships[0].workspace_id, memberships[0].role.as_str()), (world.workspace.id, "editor"));
-        let nobody = system.add_member(world.workspace.id, UserId::new(), "viewer", at(1)).await.unwrap_err();
-        assert!(matches!(nobody, Error::NotFound(_)), "{}: {nobody}", world.name());
     }
 }
 
@@ -97,10 +82,15 @@ async fn workspaces_are_listed_in_pages_and_slugs_are_unique() {
 #[tokio::test]
 async fn a_principal_enters_only_their_workspaces() {
     for world in worlds().await {
-        let id = UserId::new();
-        let member = Principal::User { id, instance_admin: false, workspaces: vec![world.workspace.id] };
-        let stranger = Principal::User { id, instance_admin: false, workspaces: vec![] };
-        let admin = Principal::User { id, instance_admin: true, workspaces: vec![] };
+        let actor = Actor::User { id: UserId::new(), session: SessionId::new() };
+        let grant = Grant {
+            workspace_id: world.workspace.id,
+            power: Power::Role(Role::Viewer),
+            audience: Audience::everything(),
+        };
+        let stranger = Principal { actor, instance_admin: false, grants: vec![] };
+        let member = Principal { grants: vec![grant], ..stranger.clone() };
+        let admin = Principal { instance_admin: true, ..stranger.clone() };
         assert!(world.db().tenant(&member, world.workspace.id).await.unwrap().is_some());
         assert!(world.db().tenant(&admin, world.workspace.id).await.unwrap().is_some());
         assert!(world.db().tenant(&stranger, world.workspace.id).await.unwrap().is_none());

@@ -1,6 +1,7 @@
 //! The contract of the store, kept on both databases.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod audience;
 mod audit;
 mod chat;
 mod feed;
@@ -9,12 +10,15 @@ mod full;
 mod identity;
 mod ingest;
 mod jobs;
+mod keys;
+mod members;
 mod model;
 mod passages;
 mod runs;
 mod schedules;
 mod schema;
 mod secrets;
+mod sessions;
 mod sources;
 mod support;
 mod tenancy;

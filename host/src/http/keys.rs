@@ -1,0 +1,230 @@
+//! `/api/v1/workspaces/{workspace_id}/keys`: API keys for servers.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::{Json as Body, extract::State, http::StatusCode};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use tributary_core::{KeyId, WorkspaceId, access::Scope, audience::Audience};
+use tributary_search::text;
+use tributary_store::ApiKey;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    ApiError,
+    access::{Caller, Tenant},
+    dto::List,
+    extract::{Json, OptionalJson, Path, Query},
+};
+use crate::{app::App, auth::Secret};
+
+/// How long the key before may go on after a rotation, at most.
+const LONGEST_OVERLAP_S: i64 = 30 * 86_400;
+const DEFAULT_OVERLAP_S: i64 = 86_400;
+
+/// An API key.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Key {
+    id: Uuid,
+    name: String,
+    /// The last characters of the key, to tell keys apart.
+    last4: String,
+    /// chat, knowledge:read, documents:write, sources:manage, webhooks:manage, admin.
+    #[schema(value_type = Vec<String>)]
+    scopes: Vec<Scope>,
+    /// Which documents; empty: all of them.
+    #[schema(value_type = Object)]
+    audience: Audience,
+    created_by: String,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    /// The key it was made to replace.
+    replaces: Option<Uuid>,
+    revoked_at: Option<DateTime<Utc>>,
+    last_used_at: Option<DateTime<Utc>>,
+    /// The key itself: send it as `Authorization: Bearer …`. Shown only when it is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+impl Key {
+    fn new(key: ApiKey, secret: Option<&Secret>) -> Self {
+        Self {
+            id: key.id.0,
+            name: key.name,
+            last4: key.last4,
+            scopes: key.scopes,
+            audience: key.audience,
+            created_by: key.created_by,
+            created_at: key.created_at,
+            expires_at: key.expires_at,
+            replaces: key.replaces.map(|id| id.0),
+            revoked_at: key.revoked_at,
+            last_used_at: key.last_used_at,
+            key: secret.map(|secret| secret.expose().to_owned()),
+        }
+    }
+}
+
+/// A key to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewKey {
+    #[schema(example = "Shop backend")]
+    name: String,
+    #[schema(value_type = Vec<String>, example = json!(["chat", "knowledge:read"]))]
+    scopes: BTreeSet<Scope>,
+    /// `{"source_ids": […], "kinds": […], "field": {"name": …, "any_of": […]}}`; absent: all documents.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    audience: Audience,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+/// Make an API key
+#[utoipa::path(
+    post, path = "/api/v1/workspaces/{workspace_id}/keys", tag = "keys", security(("bearer" = [])), params(("workspace_id" = Uuid, Path)), request_body = NewKey,
+    responses((status = 201, body = Key), (status = 401, body = super::Problem), (status = 404, body = super::Problem), (status = 422, body = super::Problem)),
+)]
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Caller(principal): Caller,
+    Tenant(tenant): Tenant,
+    Json(new): Json<NewKey>,
+) -> Result<(StatusCode, Body<Key>), ApiError> {
+    let invalid = |pointer: &str, detail: &str| {
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail).at(pointer, detail)
+    };
+    let (name, now) = (text::line(&new.name), app.clock.now());
+    if name.is_empty() || name.chars().count() > 100 {
+        return Err(invalid("/name", "a name has 1 to 100 characters"));
+    }
+    if new.scopes.is_empty() {
+        return Err(invalid("/scopes", "a key needs at least one scope, such as chat"));
+    }
+    if new.expires_at.is_some_and(|at| at <= now) {
+        return Err(invalid("/expires_at", "this moment is over"));
+    }
+    let secret = Secret::generate(app.auth.environment());
+    let key = ApiKey {
+        id: KeyId::new(),
+        workspace_id: tenant.workspace_id(),
+        name,
+        last4: secret.last4().to_owned(),
+        scopes: new.scopes.into_iter().collect(),
+        audience: new.audience,
+        created_by: principal.label(),
+        created_at: now,
+        expires_at: new.expires_at,
+        replaces: None,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    tenant.create_api_key(&key, secret.hash()).await?;
+    Ok((StatusCode::CREATED, Body(Key::new(key, Some(&secret)))))
+}
+
+/// List API keys, newest first
+#[utoipa::path(
+    get, path = "/api/v1/workspaces/{workspace_id}/keys", tag = "keys", security(("bearer" = [])), params(("workspace_id" = Uuid, Path)),
+    responses((status = 200, body = List<Key>), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
+)]
+pub(super) async fn list(Tenant(tenant): Tenant) -> Result<Body<List<Key>>, ApiError> {
+    let items = tenant.api_keys().await?.into_iter().map(|key| Key::new(key, None)).collect();
+    Ok(Body(List { items, next_cursor: None }))
+}
+
+/// How to rotate.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Rotation {
+    /// Seconds for which the key before goes on, 0 to 30 days; a day when absent.
+    overlap_s: Option<i64>,
+}
+
+/// Replace an API key by a new one with the same rights; the old one goes on for a while
+#[utoipa::path(
+    post, path = "/api/v1/workspaces/{workspace_id}/keys/{key_id}/rotate", tag = "keys", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("key_id" = Uuid, Path)), request_body = Option<Rotation>,
+    responses((status = 201, body = Key), (status = 401, body = super::Problem), (status = 404, body = super::Problem), (status = 409, description = "It is revoked", body = super::Problem)),
+)]
+pub(super) async fn rotate(
+    State(app): State<Arc<App>>,
+    Caller(principal): Caller,
+    Tenant(tenant): Tenant,
+    Path((_, id)): Path<(WorkspaceId, KeyId)>,
+    OptionalJson(rotation): OptionalJson<Rotation>,
+) -> Result<(StatusCode, Body<Key>), ApiError> {
+    let (old, now) = (tenant.api_key(id).await?, app.clock.now());
+    if old.revoked_at.is_some() || old.expires_at.is_some_and(|at| at <= now) {
+        let detail = "the key is revoked or expired; make a new one instead";
+        return Err(ApiError::new(StatusCode::CONFLICT, "key_over", detail));
+    }
+    let overlap = rotation.overlap_s.unwrap_or(DEFAULT_OVERLAP_S).clamp(0, LONGEST_OVERLAP_S);
+    let secret = Secret::generate(app.auth.environment());
+    let key = ApiKey {
+        id: KeyId::new(),
+        last4: secret.last4().to_owned(),
+        created_by: principal.label(),
+        created_at: now,
+        replaces: Some(id),
+        last_used_at: None,
+        ..old
+    };
+    tenant.create_api_key(&key, secret.hash()).await?;
+    tenant.expire_api_key(id, now + TimeDelta::seconds(overlap)).await?;
+    app.auth.catch_up().await?;
+    Ok((StatusCode::CREATED, Body(Key::new(key, Some(&secret)))))
+}
+
+/// Revoke an API key at once
+#[utoipa::path(
+    delete, path = "/api/v1/workspaces/{workspace_id}/keys/{key_id}", tag = "keys", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("key_id" = Uuid, Path)),
+    responses((status = 204, description = "Revoked"), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
+)]
+pub(super) async fn revoke(
+    State(app): State<Arc<App>>,
+    Tenant(tenant): Tenant,
+    Path((_, id)): Path<(WorkspaceId, KeyId)>,
+) -> Result<StatusCode, ApiError> {
+    tenant.revoke_api_key(id, app.clock.now()).await?;
+    app.auth.catch_up().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// From when on.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UsageQuery {
+    /// The first day, such as 2026-11-01; 30 days ago when absent.
+    since: Option<chrono::NaiveDate>,
+}
+
+/// What a key was used for on one day.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Usage {
+    /// UTC.
+    #[schema(example = "2026-11-23")]
+    day: String,
+    requests: i64,
+    /// Of a language model.
+    tokens: i64,
+}
+
+/// What an API key was used for, day by day
+#[utoipa::path(
+    get, path = "/api/v1/workspaces/{workspace_id}/keys/{key_id}/usage", tag = "keys", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("key_id" = Uuid, Path), UsageQuery),
+    responses((status = 200, body = List<Usage>), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
+)]
+pub(super) async fn usage(
+    State(app): State<Arc<App>>,
+    Tenant(tenant): Tenant,
+    Path((_, id)): Path<(WorkspaceId, KeyId)>,
+    Query(query): Query<UsageQuery>,
+) -> Result<Body<List<Usage>>, ApiError> {
+    tenant.api_key(id).await?;
+    let since = query.since.unwrap_or_else(|| (app.clock.now() - TimeDelta::days(30)).date_naive());
+    let usage = tenant.key_usage(id, &since.format("%Y-%m-%d").to_string()).await?;
+    let items = usage.into_iter().map(|it| Usage { day: it.day, requests: it.requests, tokens: it.tokens }).collect();
+    Ok(Body(List { items, next_cursor: None }))
+}
