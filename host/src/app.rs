@@ -12,6 +12,7 @@ use tributary_search::{IndexOptions, Indexes};
 use tributary_store::{Db, Options};
 
 use crate::{
+    audit::Audit,
     auth::{Auth, FirstAdmin, Given},
     chat::Chat,
     ingestion::{Push, Syncs},
@@ -20,6 +21,7 @@ use crate::{
     plugins::Plugins,
     retrieval::{Indexer, Knowledge},
     schedules::Ticker,
+    secrets::{Credentials, Vault},
     settings::Config,
     sources::Sources,
     wake::Wake,
@@ -39,6 +41,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Who is calling.
     pub auth: Arc<Auth>,
+    /// Who changed what.
+    pub audit: Audit,
     /// How much each caller may ask for.
     pub limits: Limiter,
     /// Connectors and the extractor.
@@ -47,6 +51,10 @@ pub struct App {
     pub workspaces: Workspaces,
     /// Sources.
     pub sources: Sources,
+    /// What is kept secret.
+    pub vault: Arc<Vault>,
+    /// What connectors log in with.
+    pub credentials: Credentials,
     /// Sync runs.
     pub syncs: Syncs,
     /// Pushed documents.
@@ -94,10 +102,15 @@ impl App {
             ),
             None => (Wake::local(), Limiter::local(clock.clone())),
         };
-        let auth = Arc::new(Auth::open(db.clone(), clock.clone(), config.environment).await?);
+        let tasks = TaskTracker::new();
+        let vault = Arc::new(Vault::open(db.clone(), clock.clone(), &config).await?);
+        let auth = Arc::new(Auth::open(db.clone(), clock.clone(), config.environment, &vault).await?);
         let plugins = Arc::new(Plugins::new(db.clone(), clock.clone(), sandbox));
         let knowledge = Arc::new(Knowledge::new(indexes.clone()));
         Ok(Arc::new(Self {
+            credentials: Credentials::new(vault.clone(), clock.clone()),
+            vault,
+            audit: Audit::new(db.clone(), clock.clone(), tasks.clone()),
             workspaces: Workspaces::new(db.clone(), clock.clone(), plugins.clone()),
             sources: Sources::new(clock.clone(), plugins.clone(), wake.clone(), config.roots.clone()),
             syncs: Syncs::new(db.clone(), clock.clone(), plugins.clone(), wake.clone(), &config),
@@ -113,7 +126,7 @@ impl App {
             wake,
             indexes,
             shutdown,
-            tasks: TaskTracker::new(),
+            tasks,
             ticker: Mutex::new(None),
         }))
     }

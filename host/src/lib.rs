@@ -4,6 +4,7 @@
 //! `core` (domain), `store` (the record), `search` (the index) and `sandbox` (components).
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod chat;
 pub mod cli;
@@ -14,6 +15,7 @@ pub mod limits;
 pub mod plugins;
 pub mod retrieval;
 pub mod schedules;
+pub mod secrets;
 pub mod settings;
 pub mod sources;
 pub mod telemetry;

@@ -11,6 +11,7 @@ use std::{
 
 use clap::Args;
 use ipnet::IpNet;
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::auth::Environment;
@@ -39,6 +40,15 @@ pub struct Settings {
     /// sqlite:///PATH or postgres://… [default: SQLite in the data directory]
     #[arg(long, env = "TRIBUTARY_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
+
+    /// File with the master key that seals secrets, 32 random bytes in base64; made on the first start [default: master.key in the data directory]
+    #[arg(long, env = "TRIBUTARY_MASTER_KEY_FILE", value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
+
+    /// The master key itself instead of a file; only for the environment, because others see a command line.
+    #[arg(long, env = "TRIBUTARY_MASTER_KEY", value_name = "KEY", hide_env_values = true, hide = true)]
+    #[serde(skip)]
+    pub master_key: Option<SecretString>,
 
     /// redis://… to wake other hosts sooner and to count rate limits for all hosts together; optional
     #[arg(long, env = "TRIBUTARY_REDIS_URL", value_name = "URL", hide_env_values = true)]
@@ -116,6 +126,10 @@ pub struct Config {
     pub component_cache: PathBuf,
     /// Database URL.
     pub database_url: String,
+    /// Where the master key is, unless it is given.
+    pub master_key_file: PathBuf,
+    /// The master key, when it was given.
+    pub master_key: Option<SecretString>,
     /// Redis URL.
     pub redis_url: Option<String>,
     /// Proxies that may name the client; none when empty.
@@ -184,6 +198,11 @@ impl Settings {
         roots.extend(self.root);
         let config = Config {
             listen: self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            master_key_file: self
+                .master_key_file
+                .or(file.master_key_file)
+                .unwrap_or_else(|| data_dir.join("master.key")),
+            master_key: self.master_key,
             data_dir,
             component_cache,
             database_url,

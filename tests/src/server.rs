@@ -1,6 +1,7 @@
 //! A running server, and what a client says to it.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -73,6 +74,7 @@ pub struct Server {
 #[derive(Default)]
 pub struct Options {
     arguments: Vec<String>,
+    log: Option<PathBuf>,
 }
 
 impl Options {
@@ -85,6 +87,18 @@ impl Options {
     /// Grants a root.
     pub fn root(self, name: &str, path: &Path) -> Self {
         self.arg("--root").arg(format!("{name}={}", path.display()))
+    }
+
+    /// Makes it a further host on the database of another, with that one's master key.
+    pub fn beside(self, first: &Server) -> Self {
+        let key = first.data_dir().join("master.key");
+        self.arg("--database-url").arg(first.database_url()).arg("--master-key-file").arg(key.display().to_string())
+    }
+
+    /// Has it log everything there is to log, to a file.
+    pub fn log_everything(mut self, path: &Path) -> Self {
+        self.log = Some(path.to_owned());
+        self.arg("--log").arg("trace")
     }
 
     /// Starts it and logs in.
@@ -101,7 +115,8 @@ impl Options {
     }
 }
 
-fn binary() -> PathBuf {
+/// The server's program.
+pub fn binary() -> PathBuf {
     match std::env::var_os("TRIBUTARY_BIN") {
         Some(path) => path.into(),
         None => {
@@ -128,6 +143,9 @@ impl Drop for Process {
 }
 
 async fn spawn(options: &Options, data: &Path) -> (Process, String) {
+    let log = options.log.as_ref().map_or_else(Stdio::inherit, |path| {
+        File::options().create(true).append(true).open(path).expect("the log can be written").into()
+    });
     let mut child = Command::new(binary())
         .arg("serve")
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
@@ -139,6 +157,7 @@ async fn spawn(options: &Options, data: &Path) -> (Process, String) {
         .env("TRIBUTARY_ADMIN_EMAIL", EMAIL)
         .env("TRIBUTARY_ADMIN_PASSWORD", PASSWORD)
         .stdout(Stdio::piped())
+        .stderr(log)
         .spawn()
         .expect("the server starts");
     let output = child.stdout.take().expect("its output is piped");
@@ -176,6 +195,11 @@ impl Server {
         format!("{}{path}", self.base)
     }
 
+    /// Where its data is.
+    pub fn data_dir(&self) -> &Path {
+        self.data.path()
+    }
+
     /// The database it stands on, for a second server.
     pub fn database_url(&self) -> String {
         match &self.database {
@@ -208,7 +232,8 @@ impl Server {
         self.process.0.wait().expect("the server ends")
     }
 
-    async fn log_in(&mut self) {
+    /// Logs in anew.
+    pub async fn log_in(&mut self) {
         let answer = self.post("/api/v1/auth/login", json!({ "email": EMAIL, "password": PASSWORD })).await.ok();
         self.token = answer["access_token"].as_str().expect("a token").to_owned();
     }

@@ -74,7 +74,7 @@ async fn a_sync_killed_twenty_times_ends_in_the_same_documents() {
 
 /// A second server on the first one's database.
 async fn colleague(of: &Server, folder: &Path) -> Server {
-    options(folder).arg("--database-url").arg(of.database_url()).start(Database::Sqlite).await
+    options(folder).beside(of).start(Database::Sqlite).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

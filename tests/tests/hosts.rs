@@ -23,7 +23,7 @@ async fn what_one_host_commits_another_finds() {
         let name = database.name();
         let with_redis = || Options::default().arg("--redis-url").arg(redis.clone());
         let first = with_redis().start(database).await;
-        let second = with_redis().arg("--database-url").arg(first.database_url()).start(Database::Sqlite).await;
+        let second = with_redis().beside(&first).start(Database::Sqlite).await;
         let workspace = first.workspace("Shop").await;
         let position = push(&first, &workspace).await;
         assert_eq!(best(&second, &workspace, position).await, "boot", "{name}");

@@ -102,6 +102,8 @@ fn on_services(options: &Options) -> Result<()> {
         let mut command = serve(options, listen, &data_dir, admin.as_ref());
         // They carry passwords, and everybody may read a process's arguments.
         command.env("TRIBUTARY_DATABASE_URL", &services.database_url).env("TRIBUTARY_REDIS_URL", &services.redis_url);
+        // The first host makes it.
+        command.env("TRIBUTARY_MASTER_KEY_FILE", services.private_dir().join("master.key"));
         step(&format!("starting host {number} of 2 on http://{listen} (Ctrl-C stops both; nothing is kept)"));
         let mut host = start(&mut command)?;
         let api = Api::new(&listen.to_string());

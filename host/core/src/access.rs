@@ -136,6 +136,21 @@ pub const RULES: [Rule; 13] = {
 };
 
 impl Action {
+    /// Whether it reaches beyond single documents, so that somebody who is limited to some of them may not do it: they could lift
+    /// their own limit.
+    pub fn needs_all_documents(self) -> bool {
+        use Action as A;
+        matches!(
+            self,
+            A::ManageMembers
+                | A::ManageKeys
+                | A::ManageWorkspace
+                | A::ManageCredentials
+                | A::ReadAudit
+                | A::DeleteWorkspace
+        )
+    }
+
     /// Whether it is possible in a workspace that is put aside.
     pub fn in_archive(self) -> bool {
         use Action as A;

@@ -60,4 +60,6 @@ ids! {
     ThreadId,
     /// One message of a conversation.
     MessageId,
+    /// What a connector logs in with.
+    CredentialId,
 }

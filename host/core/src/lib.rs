@@ -20,7 +20,9 @@ pub mod source;
 pub mod workspace;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use id::{DocumentId, JobId, KeyId, MessageId, RunId, SessionId, SourceId, ThreadId, UserId, WorkspaceId};
+pub use id::{
+    CredentialId, DocumentId, JobId, KeyId, MessageId, RunId, SessionId, SourceId, ThreadId, UserId, WorkspaceId,
+};
 
 /// A moment, UTC, always truncated to microseconds so that it survives both databases unchanged.
 pub type Instant = chrono::DateTime<chrono::Utc>;

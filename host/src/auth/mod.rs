@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use moka::future::Cache;
 use tokio_util::sync::CancellationToken;
 use tributary_core::{
@@ -39,10 +40,14 @@ pub use sessions::{LoggedIn, Origin};
 pub use tokens::{ACCESS_TOKEN_LIFETIME, Jwk, Tokens};
 pub use usage::KeyUseMeter;
 
+use crate::secrets::Vault;
 use keys::Malformed;
 
 /// How often the identity epoch is looked at.
 const EPOCH_EVERY: Duration = Duration::from_millis(400);
+/// How often log-ins, invitations and resets that are over are removed, and how long they are kept.
+const PURGE_EVERY: TimeDelta = TimeDelta::hours(1);
+const KEPT_FOR: TimeDelta = TimeDelta::days(30);
 /// Callers remembered.
 const REMEMBERED: u64 = 100_000;
 /// A caller is read anew after this long, whatever the epoch says.
@@ -80,6 +85,9 @@ pub enum Error {
     /// Too many log-ins at once.
     #[error("too many log-ins at once; try again in a moment")]
     Busy,
+    /// The signing key could not be sealed or opened.
+    #[error(transparent)]
+    Secrets(#[from] crate::secrets::Error),
     /// The record could not be read.
     #[error(transparent)]
     Store(#[from] tributary_store::Error),
@@ -118,8 +126,8 @@ pub struct Auth {
 
 impl Auth {
     /// Loads the signing keys, making one on the first start of the first host.
-    pub async fn open(db: Db, clock: Arc<dyn Clock>, environment: Environment) -> Result<Self, Error> {
-        let tokens = Tokens::open(&db, clock.clone()).await?;
+    pub async fn open(db: Db, clock: Arc<dyn Clock>, environment: Environment, vault: &Vault) -> Result<Self, Error> {
+        let tokens = Tokens::open(&db, clock.clone(), vault).await?;
         let epoch = db.system().identity_epoch().await?.into();
         let known = Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build();
         let key_use = KeyUseMeter::new(db.clone(), clock.clone());
@@ -129,6 +137,7 @@ impl Auth {
     /// Keeps what is remembered in step with the record, until the server stops.
     pub async fn run(self: Arc<Self>, stopping: CancellationToken) {
         let mut every = tokio::time::interval(EPOCH_EVERY);
+        let mut purge_at = self.clock.now();
         loop {
             tokio::select! {
                 () = stopping.cancelled() => break,
@@ -138,6 +147,12 @@ impl Auth {
                 tracing::debug!(%error, "the identity epoch could not be read");
             }
             self.key_use.flush_when_due().await;
+            if self.clock.now() >= purge_at {
+                purge_at = self.clock.now() + PURGE_EVERY;
+                if let Err(error) = self.db.system().purge_identity(self.clock.now() - KEPT_FOR).await {
+                    tracing::debug!(%error, "log-ins that are over could not be removed");
+                }
+            }
         }
         self.key_use.flush().await;
     }

@@ -12,12 +12,14 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use moka::sync::Cache;
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use tributary_core::{Clock, SessionId, UserId, hash::Sha256Hash};
 use tributary_store::{Db, SigningKey};
 use uuid::Uuid;
 
 use super::Error;
+use crate::secrets::{self, Sealer, Vault};
 
 /// How long an access token is valid.
 pub const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(600);
@@ -71,26 +73,33 @@ pub struct Jwk {
 /// Signs and verifies.
 pub struct Tokens {
     clock: Arc<dyn Clock>,
+    /// Opens and seals the signing keys.
+    sealer: Sealer,
     keys: RwLock<Arc<Keys>>,
     verified: Cache<Sha256Hash, Verified>,
+    /// Names the successors of refresh tokens; see [`Tokens::successor`]. It outlives the keys that sign.
+    successors: hmac::Key,
 }
 
 struct Keys {
     kid: String,
     signing: EncodingKey,
-    /// Names the successors of refresh tokens; see [`Tokens::successor`].
-    successors: hmac::Key,
     verifying: Vec<(String, DecodingKey)>,
     public: Vec<Jwk>,
 }
 
 impl Keys {
-    fn of(keys: &[SigningKey]) -> Result<Self, Error> {
+    fn of(keys: &[SigningKey], sealer: &Sealer) -> Result<Self, Error> {
         let damaged = || Error::Internal("a signing key in the database is damaged".to_owned());
+        let open = |key: &SigningKey| {
+            let pkcs8 = sealer.open(&context_of(&key.kid), &key.sealed_pkcs8);
+            pkcs8.ok_or_else(|| secrets::Error::Damaged { what: format!("the signing key {}", key.kid) })
+        };
         let current = keys.first().ok_or_else(|| Error::Internal("there is no signing key".to_owned()))?;
+        let current_pkcs8 = open(current)?;
         let (mut verifying, mut public) = (Vec::new(), Vec::new());
         for key in keys {
-            let pair = Ed25519KeyPair::from_pkcs8(&key.pkcs8).map_err(|_| damaged())?;
+            let pair = Ed25519KeyPair::from_pkcs8(open(key)?.expose_secret()).map_err(|_| damaged())?;
             let x = pair.public_key().as_ref();
             verifying.push((key.kid.clone(), DecodingKey::from_ed_der(x)));
             public.push(Jwk {
@@ -104,8 +113,7 @@ impl Keys {
         }
         Ok(Self {
             kid: current.kid.clone(),
-            signing: EncodingKey::from_ed_der(&current.pkcs8),
-            successors: hmac::Key::new(hmac::HMAC_SHA256, &current.pkcs8),
+            signing: EncodingKey::from_ed_der(current_pkcs8.expose_secret()),
             verifying,
             public,
         })
@@ -114,22 +122,26 @@ impl Keys {
 
 impl Tokens {
     /// Takes the keys from the record; offers a first one when there is none, and takes whichever won.
-    pub async fn open(db: &Db, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    pub async fn open(db: &Db, clock: Arc<dyn Clock>, vault: &Vault) -> Result<Self, Error> {
+        let sealer = vault.sealer("signing-key").await?;
         if db.system().find_signing_key().await?.is_none() {
-            db.system().signing_key(generate(clock.as_ref())?).await?;
+            db.system().signing_key(generate(&sealer, clock.as_ref())?).await?;
         }
         let keys = db.system().verifying_keys(clock.now()).await?;
-        Self::new(clock, &keys)
+        let successors = vault.system_secret("refresh-token", 32).await?;
+        Self::new(clock, sealer, &keys, successors.expose_secret())
     }
 
-    fn new(clock: Arc<dyn Clock>, keys: &[SigningKey]) -> Result<Self, Error> {
+    fn new(clock: Arc<dyn Clock>, sealer: Sealer, keys: &[SigningKey], successors: &[u8]) -> Result<Self, Error> {
         let verified = Cache::builder().max_capacity(REMEMBERED).time_to_live(ACCESS_TOKEN_LIFETIME).build();
-        Ok(Self { clock, keys: RwLock::new(Arc::new(Keys::of(keys)?)), verified })
+        let keys = RwLock::new(Arc::new(Keys::of(keys, &sealer)?));
+        let successors = hmac::Key::new(hmac::HMAC_SHA256, successors);
+        Ok(Self { clock, sealer, keys, verified, successors })
     }
 
     /// Takes the keys from the record anew.
     pub async fn reload(&self, db: &Db) -> Result<(), Error> {
-        let keys = Arc::new(Keys::of(&db.system().verifying_keys(self.clock.now()).await?)?);
+        let keys = Arc::new(Keys::of(&db.system().verifying_keys(self.clock.now()).await?, &self.sealer)?);
         *self.keys.write().unwrap_or_else(|broken| broken.into_inner()) = keys;
         self.verified.invalidate_all();
         Ok(())
@@ -137,7 +149,7 @@ impl Tokens {
 
     /// Signs with a new key from now on; tokens signed before stay valid to their end.
     pub async fn rotate(&self, db: &Db) -> Result<String, Error> {
-        let key = generate(self.clock.as_ref())?;
+        let key = generate(&self.sealer, self.clock.as_ref())?;
         let kid = key.kid.clone();
         // Twice their lifetime: another host may sign with the old one for a moment more.
         db.system().rotate_signing_key(key, self.clock.now() + 2 * ACCESS_TOKEN_LIFETIME).await?;
@@ -220,16 +232,22 @@ impl Tokens {
     /// The refresh token that follows another: the same one every time, and known to nobody without the server's key. So that a
     /// parent can be given the same successor again although only hashes are kept.
     pub fn successor(&self, refresh_token: &str) -> String {
-        URL_SAFE_NO_PAD.encode(hmac::sign(&self.keys().successors, refresh_token.as_bytes()))
+        URL_SAFE_NO_PAD.encode(hmac::sign(&self.successors, refresh_token.as_bytes()))
     }
 }
 
-fn generate(clock: &dyn Clock) -> Result<SigningKey, Error> {
+/// The context that the key of this name is sealed to.
+fn context_of(kid: &str) -> String {
+    format!("signing-key/{kid}")
+}
+
+fn generate(sealer: &Sealer, clock: &dyn Clock) -> Result<SigningKey, Error> {
     let failed = |_| Error::Internal("cannot make a signing key".to_owned());
     let pair = Ed25519KeyPair::generate().map_err(failed)?;
-    let pkcs8 = pair.to_pkcs8().map_err(failed)?.as_ref().to_vec();
+    let pkcs8 = pair.to_pkcs8().map_err(failed)?;
     let kid = Sha256Hash::of(pair.public_key().as_ref()).to_string()[..16].to_owned();
-    Ok(SigningKey { kid, pkcs8, created_at: clock.now() })
+    let sealed_pkcs8 = sealer.seal(&context_of(&kid), pkcs8.as_ref())?;
+    Ok(SigningKey { kid, sealed_pkcs8, created_at: clock.now() })
 }
 
 #[cfg(test)]
@@ -241,8 +259,12 @@ mod tests {
     use super::*;
 
     fn tokens(clock: Arc<dyn Clock>) -> Tokens {
-        let key = generate(clock.as_ref()).unwrap();
-        Tokens::new(clock, &[key]).unwrap()
+        let key = generate(&sealer(), clock.as_ref()).unwrap();
+        Tokens::new(clock, sealer(), &[key], b"successors").unwrap()
+    }
+
+    fn sealer() -> Sealer {
+        Sealer::new(&[7; 32]).unwrap()
     }
 
     fn issue(tokens: &Tokens) -> String {
@@ -297,13 +319,17 @@ mod tests {
     #[test]
     fn a_rotated_key_verifies_what_it_signed() {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (old, new) = (generate(clock.as_ref()).unwrap(), generate(clock.as_ref()).unwrap());
-        let before = Tokens::new(clock.clone(), std::slice::from_ref(&old)).unwrap();
+        let (old, new) = (generate(&sealer(), clock.as_ref()).unwrap(), generate(&sealer(), clock.as_ref()).unwrap());
+        let before = Tokens::new(clock.clone(), sealer(), std::slice::from_ref(&old), b"successors").unwrap();
         let token = issue(&before);
-        let after = Tokens::new(clock.clone(), &[new.clone(), old]).unwrap();
+        let after = Tokens::new(clock.clone(), sealer(), &[new.clone(), old], b"successors").unwrap();
         assert!(after.verify(&token).is_ok());
         assert!(before.verify(&issue(&after)).is_err());
-        assert!(Tokens::new(clock, &[new]).unwrap().verify(&token).is_err(), "the old key is retired");
+        assert!(
+            Tokens::new(clock, sealer(), &[new], b"successors").unwrap().verify(&token).is_err(),
+            "the old key is retired"
+        );
         assert_eq!(after.public_keys().len(), 2);
+        assert_eq!(before.successor("a"), after.successor("a"), "two tabs may refresh while the key is rotated");
     }
 }

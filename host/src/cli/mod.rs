@@ -1,6 +1,9 @@
 //! The command line: one file for each command, one plain sentence for each error.
 
+mod audit;
 mod openapi;
+mod record;
+mod secrets;
 mod serve;
 
 use std::process::ExitCode;
@@ -19,6 +22,10 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(Box<serve::Serve>),
+    /// Read and check the audit log, also while a server runs
+    Audit(audit::Audit),
+    /// Look after the master key that seals secrets
+    Secrets(secrets::Secrets),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -27,6 +34,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Audit(audit) => audit.run(),
+        Command::Secrets(secrets) => secrets.run(),
         Command::Openapi => openapi::run(),
     };
     match result {

@@ -118,6 +118,10 @@ impl Entrance {
         if !access.power.allows(self.action) {
             return Err(forbidden(needed(&access.power, self.action)));
         }
+        if self.action.needs_all_documents() && !tenant.audience().is_everything() {
+            let detail = "your access is limited to some documents of this workspace, and this concerns all of it";
+            return Err(forbidden(detail.to_owned()));
+        }
         if tenant.is_archived() && !self.action.in_archive() {
             let detail = "this workspace is archived: it can be read, and nothing else; restore it first";
             return Err(ApiError::new(StatusCode::CONFLICT, "workspace_archived", detail));

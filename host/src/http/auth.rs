@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     app::App,
+    audit,
     auth::{self, ACCESS_TOKEN_LIFETIME, Jwk, LoggedIn, Origin},
     limits,
 };
@@ -88,6 +89,7 @@ pub(super) async fn login(
     State(app): State<Arc<App>>,
     ClientIp(address): ClientIp,
     RequestOrigin(origin): RequestOrigin,
+    recorded: audit::Origin,
     Json(login): Json<Login>,
 ) -> Result<Body<Tokens>, ApiError> {
     let attempt = limits::login(&app.limits, address, &login.email).await?;
@@ -95,6 +97,7 @@ pub(super) async fn login(
     if !matches!(outcome, Err(auth::Error::WrongCredentials)) {
         attempt.forgive().await;
     }
+    app.audit.log_in(&login.email, outcome.as_ref().map(|logged_in| logged_in.user), recorded).await;
     Ok(Body(outcome?.into()))
 }
 
@@ -245,15 +248,19 @@ pub(super) struct PasswordChange {
 /// Change one's password; all other sessions end
 #[utoipa::path(
     post, path = "/api/v1/auth/password", tag = "auth", security(("bearer" = [])), request_body = PasswordChange,
-    responses((status = 204, description = "Changed"), (status = 401, body = super::Problem), (status = 422, body = super::Problem)),
+    responses((status = 204, description = "Changed"), (status = 401, body = super::Problem), (status = 422, body = super::Problem), (status = 429, body = super::Problem)),
 )]
 pub(super) async fn change_password(
     State(app): State<Arc<App>>,
+    ClientIp(address): ClientIp,
     Person { user, session }: Person,
     Json(change): Json<PasswordChange>,
 ) -> Result<StatusCode, ApiError> {
+    // Whoever found an open session must not guess its password either.
+    let attempt = limits::login(&app.limits, address, &user.to_string()).await?;
     let (current, new) = (change.current_password.expose_secret(), change.new_password.expose_secret());
     app.auth.change_password(user, session, current, new).await?;
+    attempt.forgive().await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -308,15 +315,19 @@ pub(super) struct Accepted {
 /// Accept an invitation into a workspace
 #[utoipa::path(
     post, path = "/api/v1/auth/invitations/accept", tag = "auth", request_body = Acceptance,
-    responses((status = 200, body = Accepted), (status = 401, body = super::Problem), (status = 422, body = super::Problem)),
+    responses((status = 200, body = Accepted), (status = 401, body = super::Problem), (status = 422, body = super::Problem), (status = 429, body = super::Problem)),
 )]
 pub(super) async fn accept_invitation(
     State(app): State<Arc<App>>,
+    ClientIp(address): ClientIp,
     RequestOrigin(origin): RequestOrigin,
     Json(it): Json<Acceptance>,
 ) -> Result<Body<Accepted>, ApiError> {
     let (token, password) = (it.token.expose_secret(), it.password.expose_secret());
+    // Whoever found an invitation must not guess the password of its account.
+    let attempt = limits::login(&app.limits, address, token).await?;
     let accepted = app.auth.accept_invitation(token, &it.name, password, origin).await?;
+    attempt.forgive().await;
     Ok(Body(Accepted { workspace_id: accepted.workspace_id.0, tokens: accepted.logged_in.map(Into::into) }))
 }
 
@@ -348,6 +359,7 @@ impl From<auth::Error> for ApiError {
             }
             auth::Error::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(1),
             auth::Error::Store(error) => error.into(),
+            auth::Error::Secrets(error) => Self::internal(error),
             auth::Error::Internal(message) => Self::internal(message),
         }
     }

@@ -146,7 +146,7 @@ pub(super) struct Rotation {
 /// Replace an API key by a new one with the same rights; the old one goes on for a while
 #[utoipa::path(
     post, path = "/api/v1/workspaces/{workspace_id}/keys/{key_id}/rotate", tag = "keys", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("key_id" = Uuid, Path)), request_body = Option<Rotation>,
-    responses((status = 201, body = Key), (status = 401, body = super::Problem), (status = 404, body = super::Problem), (status = 409, description = "It is revoked", body = super::Problem)),
+    responses((status = 201, body = Key), (status = 401, body = super::Problem), (status = 404, body = super::Problem), (status = 409, description = "It is revoked, expired or replaced already", body = super::Problem)),
 )]
 pub(super) async fn rotate(
     State(app): State<Arc<App>>,
@@ -158,6 +158,10 @@ pub(super) async fn rotate(
     let (old, now) = (tenant.api_key(id).await?, app.clock.now());
     if old.revoked_at.is_some() || old.expires_at.is_some_and(|at| at <= now) {
         let detail = "the key is revoked or expired; make a new one instead";
+        return Err(ApiError::new(StatusCode::CONFLICT, "key_over", detail));
+    }
+    if tenant.api_keys().await?.iter().any(|key| key.replaces == Some(id)) {
+        let detail = "the key was replaced already; rotate the one that replaced it";
         return Err(ApiError::new(StatusCode::CONFLICT, "key_over", detail));
     }
     let overlap = rotation.overlap_s.unwrap_or(DEFAULT_OVERLAP_S).clamp(0, LONGEST_OVERLAP_S);

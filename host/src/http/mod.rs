@@ -3,10 +3,13 @@
 //! Every route under `/api/v1` is closed unless it stands in [`open_routes`].
 
 mod access;
+mod audit;
+mod audited;
 mod auth;
 mod chat;
 mod client_ip;
 mod connectors;
+mod credentials;
 mod documents;
 mod dto;
 mod extract;
@@ -15,6 +18,7 @@ mod keys;
 mod knowledge;
 mod members;
 mod messages;
+mod origin;
 mod problem;
 mod request_id;
 mod runs;
@@ -99,6 +103,17 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(connectors::list))
         .routes(routes!(workspaces::create, workspaces::list))
         .routes(routes!(workspaces::deletion))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .merge(may(Action::ReadAudit, new().routes(routes!(audit::of_workspace))))
+        .merge(may(
+            Action::ManageCredentials,
+            new().routes(routes!(credentials::create, credentials::list)).routes(routes!(
+                credentials::get,
+                credentials::replace,
+                credentials::delete
+            )),
+        ))
         .merge(may(Action::ReadWorkspace, new().routes(routes!(workspaces::get))))
         .merge(may(
             Action::ManageWorkspace,
@@ -162,7 +177,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// The whole server.
 pub fn router(app: Arc<App>) -> Router {
     let (open, closed) = api();
-    let closed = closed.route_layer(middleware::from_fn_with_state(app.clone(), require_login));
+    let closed = closed
+        .route_layer(middleware::from_fn_with_state(app.clone(), require_login))
+        .route_layer(middleware::from_fn_with_state(app.clone(), audited::record));
     let (routes, document) = open.merge(closed).split_for_parts();
     let docs: Router<Arc<App>> = SwaggerUi::new("/docs").url("/openapi.json", document).into();
     let docs = docs.layer(SetResponseHeaderLayer::overriding(
@@ -200,8 +217,12 @@ async fn require_login(State(app): State<Arc<App>>, mut request: Request, next: 
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
     let principal = app.auth.authenticate(token.ok_or_else(unauthenticated)?).await?;
-    request.extensions_mut().insert(Caller(principal));
-    Ok(next.run(request).await)
+    let caller = Caller(principal);
+    request.extensions_mut().insert(caller.clone());
+    let mut response = next.run(request).await;
+    // For the audit log, which stands outside.
+    response.extensions_mut().insert(caller);
+    Ok(response)
 }
 
 /// Middleware: one line for each request, without query string, headers or body.

@@ -15,8 +15,8 @@ use tributary_core::{
     run::{RunKind, RunStatus, Trigger},
 };
 use tributary_store::{
-    Durability, FeedCursor, FeedLimits, FinishRun, NewRun, NewSource, NewWorkspace, Options, PageCommit, Prune,
-    TenantDb,
+    AuditOutcome, Durability, FeedCursor, FeedLimits, FinishRun, NewAuditEvent, NewRun, NewSource, NewWorkspace,
+    Options, PageCommit, Prune, TenantDb,
     testing::{self, databases},
 };
 
@@ -195,6 +195,35 @@ async fn main() {
             tenant.save_question(question).await.unwrap();
         }
         println!("{:8} small writes    {:8.0}/s from one client", test.name, 200.0 / began.elapsed().as_secs_f64());
+
+        let event = || NewAuditEvent {
+            at: now,
+            actor: format!("user:{}", tenant.workspace_id()),
+            action: "POST /api/v1/workspaces/{workspace_id}/sources".to_owned(),
+            workspace_id: Some(tenant.workspace_id()),
+            target: String::new(),
+            from_ip: Some("192.0.2.1".to_owned()),
+            request_id: Some(source.to_string()),
+            outcome: AuditOutcome::Ok,
+            detail: serde_json::json!({ "status": 201 }),
+        };
+        let began = Instant::now();
+        for _ in 0..200 {
+            system.append_audit(event()).await.unwrap();
+        }
+        let alone = began.elapsed() / 200;
+        let began = Instant::now();
+        let appends = (0..2000).map(|_| system.append_audit(event()));
+        futures::StreamExt::collect::<Vec<_>>(futures::StreamExt::buffer_unordered(futures::stream::iter(appends), 64))
+            .await;
+        let together = 2000.0 / began.elapsed().as_secs_f64();
+        let began = Instant::now();
+        system.verify_audit().await.unwrap();
+        let verified = 2200.0 / began.elapsed().as_secs_f64();
+        println!(
+            "{:8} audit           {alone:?} alone, {together:8.0}/s from 64 clients, verified {verified:8.0}/s",
+            test.name
+        );
 
         let gone = sync(&tenant, &connector, source, &drafts[..1]).await;
         println!("{:8} prune           {:8.0} documents/s", test.name, rate(gone));

@@ -12,7 +12,7 @@ use crate::{
     tenant::{SystemDb, TenantDb},
 };
 
-/// Most keys of one workspace, revoked ones included.
+/// Most keys of one workspace that stand, and most that are listed.
 const MOST: i64 = 1_000;
 
 /// A key. The secret itself is shown once and never kept.
@@ -40,7 +40,7 @@ pub struct ApiKey {
     pub replaces: Option<KeyId>,
     /// When it was revoked.
     pub revoked_at: Option<Instant>,
-    /// When it was last used, to the minute.
+    /// When it was last used; written every few seconds.
     pub last_used_at: Option<Instant>,
 }
 
@@ -169,9 +169,15 @@ impl TenantDb {
     pub async fn create_api_key(&self, key: &ApiKey, secret_hash: Sha256Hash) -> Result<()> {
         refuse_nul([key.name.as_str()])?;
         let mut cx = self.write().await?;
-        let made = q!(cx, fetch_one as (i64), "SELECT COUNT(*) FROM api_key WHERE workspace_id = $1", self.key())?;
-        if made >= MOST {
-            return Err(Error::Invalid(format!("a workspace has at most {MOST} keys; delete some that are revoked")));
+        let standing = q!(
+            cx,
+            fetch_one as (i64),
+            "SELECT COUNT(*) FROM api_key WHERE workspace_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+            self.key(),
+            key.created_at
+        )?;
+        if standing >= MOST {
+            return Err(Error::Invalid(format!("a workspace has at most {MOST} keys; revoke some that are not used")));
         }
         q!(
             cx,

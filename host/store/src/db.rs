@@ -48,6 +48,8 @@ pub enum Durability {
 pub struct Options {
     /// SQLite: connections that read. Writing has its own.
     pub readers: u32,
+    /// SQLite: make the file when there is none.
+    pub create: bool,
     /// SQLite: what a commit survives.
     pub durability: Durability,
     /// SQLite: milliseconds after which a group of transactions takes no further one in before it is committed.
@@ -60,7 +62,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { readers: 8, durability: Durability::default(), group_hold_ms: 5, max_pages: None, max_connections: 16 }
+        Self {
+            readers: 8,
+            create: true,
+            durability: Durability::default(),
+            group_hold_ms: 5,
+            max_pages: None,
+            max_connections: 16,
+        }
     }
 }
 
@@ -221,7 +230,7 @@ impl SqliteDb {
             return Err(Error::Url("the embedded database needs a file, as in sqlite:///path/to/file.db".to_owned()));
         }
         connect = connect
-            .create_if_missing(true)
+            .create_if_missing(options.create)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             .busy_timeout(Duration::from_secs(5))

@@ -8,6 +8,7 @@
 //! | `{texts $1}` | the strings of a JSON list, for `IN` |
 //! | `{rows $1: a text, b uuid}` | a JSON list of objects as a table; types: text, int, bool, uuid, bytes (hex), json |
 //! | `{look up document d: d.id = a.id}` | joins the row of a table that an index finds for each row so far, in that order |
+//! | `{json $1}` | a text as a value of a JSON column that keeps it as it is |
 //! | `{now}` | the database's clock (PostgreSQL), the machine's (SQLite) |
 //! | `{later $1}` | that clock plus so many milliseconds |
 //! | `{lock}`, `{lock a, b}` | lock the rows read until the transaction ends; SQLite has one writer anyway |
@@ -63,6 +64,7 @@ fn sqlite(name: &str, argument: &str) -> String {
         "now" => "strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')".to_owned(),
         "later" => format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', ({argument} / 1000.0) || ' seconds')"),
         "lock" | "skip" => String::new(),
+        "json" => argument.to_owned(),
         "look" => {
             let (table, name, condition) = look_up(argument);
             format!("CROSS JOIN {table} AS {name} ON {condition}")
@@ -96,6 +98,7 @@ fn postgres(name: &str, argument: &str) -> String {
         "texts" => format!("(SELECT value FROM json_array_elements_text(CAST({argument} AS json)) AS value)"),
         "now" => "clock_timestamp()".to_owned(),
         "later" => format!("(clock_timestamp() + {argument} * interval '1 millisecond')"),
+        "json" => format!("CAST({argument} AS json)"),
         "look" => {
             let (table, name, condition) = look_up(argument);
             format!("CROSS JOIN LATERAL (SELECT * FROM {table} AS {name} WHERE {condition} OFFSET 0) AS {name}")

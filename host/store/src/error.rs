@@ -44,6 +44,14 @@ pub enum Error {
     /// All connections are busy, or another process holds the write lock.
     #[error("the database is busy: {0}; try again")]
     Busy(String),
+    /// The master key was changed while this host ran; nothing was written.
+    #[error(
+        "the secrets of this database are sealed by the master key {in_force} now; restart this server with that key"
+    )]
+    OtherMasterKey {
+        /// The name of the key in force.
+        in_force: String,
+    },
     /// A value the record cannot hold.
     #[error("{0}")]
     Invalid(String),

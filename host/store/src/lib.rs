@@ -7,11 +7,13 @@
 //! transaction changes for readers carries the workspace's next `change_seq`, numbered in commit order.
 
 mod api_keys;
+mod audit;
 mod chat;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod commit_tests;
 mod connectors;
+mod credentials;
 mod db;
 mod dialect;
 mod documents;
@@ -27,6 +29,7 @@ mod passages;
 mod rows;
 mod runs;
 mod schedules;
+mod secrets;
 mod sessions;
 mod signing_keys;
 mod sources;
@@ -38,8 +41,10 @@ mod workspaces;
 mod writer;
 
 pub use api_keys::{ApiKey, KeyUsage, KeyUse};
+pub use audit::{AuditCheck, AuditEvent, AuditFault, AuditFilter, AuditOutcome, NewAuditEvent};
 pub use chat::{Message, NewAnswer, NewQuestion, Question, Role};
 pub use connectors::InstalledConnector;
+pub use credentials::{Credential, SealedValue};
 pub use db::{Db, Durability, Engine, Options};
 pub use documents::{DocumentFilter, DocumentWithText};
 pub use error::{Error, Result};
@@ -53,6 +58,7 @@ pub use passages::Passage;
 pub use rows::Page;
 pub use runs::{BegunRun, CancelRequest, NewRun};
 pub use schedules::Fired;
+pub use secrets::{SealedCounts, SealedSecret};
 pub use sessions::{NewSession, Refresh, Refreshed, Session};
 pub use signing_keys::SigningKey;
 pub use sources::{NewSource, SourceUpdate, SourceWithRun};

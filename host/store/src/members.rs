@@ -285,6 +285,16 @@ impl TenantDb {
     pub async fn create_invitation(&self, invitation: &Invitation, token_hash: Sha256Hash) -> Result<()> {
         refuse_nul([invitation.email.as_str()])?;
         let mut cx = self.write().await?;
+        let open = q!(
+            cx,
+            fetch_one as (i64),
+            "SELECT COUNT(*) FROM invitation WHERE workspace_id = $1 AND accepted_at IS NULL AND expires_at > $2",
+            self.key(),
+            invitation.created_at
+        )?;
+        if open >= MOST {
+            return Err(Error::Invalid(format!("a workspace has at most {MOST} open invitations; take some back")));
+        }
         q!(
             cx,
             execute,

@@ -14,8 +14,8 @@ use crate::{
 pub struct SigningKey {
     /// Its name in tokens.
     pub kid: String,
-    /// PKCS#8 DER.
-    pub pkcs8: Vec<u8>,
+    /// PKCS#8 DER, sealed before it comes here.
+    pub sealed_pkcs8: Vec<u8>,
     /// When it was made.
     pub created_at: Instant,
 }
@@ -30,7 +30,7 @@ impl SystemDb {
     /// The key that signs.
     pub async fn find_signing_key(&self) -> Result<Option<SigningKey>> {
         let mut cx = self.db.read().await?;
-        Ok(q!(cx, fetch_optional as SigningKey, "SELECT kid, pkcs8, created_at FROM signing_key WHERE in_use")?)
+        Ok(q!(cx, fetch_optional as SigningKey, "SELECT kid, sealed_pkcs8, created_at FROM signing_key WHERE in_use")?)
     }
 
     /// The keys that verify: the one that signs first, then those before it that are not retired yet.
@@ -39,7 +39,7 @@ impl SystemDb {
         Ok(q!(
             cx,
             fetch_all as SigningKey,
-            "SELECT kid, pkcs8, created_at FROM signing_key WHERE in_use OR retired_at > $1 ORDER BY in_use DESC, created_at DESC LIMIT 10",
+            "SELECT kid, sealed_pkcs8, created_at FROM signing_key WHERE in_use OR retired_at > $1 ORDER BY in_use DESC, created_at DESC LIMIT 10",
             now
         )?)
     }
@@ -50,9 +50,9 @@ impl SystemDb {
         q!(
             cx,
             execute,
-            "INSERT INTO signing_key (kid, pkcs8, created_at, in_use) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            "INSERT INTO signing_key (kid, sealed_pkcs8, created_at, in_use) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
             &candidate.kid,
-            &candidate.pkcs8,
+            &candidate.sealed_pkcs8,
             candidate.created_at,
             true
         )?;
@@ -68,9 +68,9 @@ impl SystemDb {
         q!(
             cx,
             execute,
-            "INSERT INTO signing_key (kid, pkcs8, created_at, in_use) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO signing_key (kid, sealed_pkcs8, created_at, in_use) VALUES ($1, $2, $3, $4)",
             &new.kid,
-            &new.pkcs8,
+            &new.sealed_pkcs8,
             new.created_at,
             true
         )?;

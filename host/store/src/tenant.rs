@@ -61,6 +61,10 @@ impl TenantDb {
         self.workspace.0
     }
 
+    pub(crate) fn system(&self) -> SystemDb {
+        self.db.system()
+    }
+
     pub(crate) async fn read(&self) -> Result<Cx> {
         self.db.read().await
     }

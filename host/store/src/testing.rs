@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -101,6 +101,30 @@ async fn run(connection: &mut PgConnection, sql: String) {
     if let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await {
         panic!("the test cluster refused {shown}: {error}");
     }
+}
+
+/// Runs SQL past the store, as somebody who tampers would.
+pub async fn execute(url: &str, sql: &str) -> Result<(), sqlx::Error> {
+    let sql = AssertSqlSafe(sql.to_owned());
+    if url.starts_with("sqlite:") {
+        let mut connection = SqliteConnection::connect(url).await?;
+        sqlx::raw_sql(sql).execute(&mut connection).await?;
+        return connection.close().await;
+    }
+    let mut connection = PgConnection::connect(url).await?;
+    sqlx::raw_sql(sql).execute(&mut connection).await?;
+    connection.close().await
+}
+
+/// Lets [`execute`] change the audit log.
+pub async fn drop_audit_triggers(url: &str) -> Result<(), sqlx::Error> {
+    let sql = if url.starts_with("sqlite:") {
+        "DROP TRIGGER audit_event_no_update; DROP TRIGGER audit_event_no_delete; DROP TRIGGER audit_event_no_replace;
+         DROP TRIGGER audit_head_no_delete"
+    } else {
+        "DROP TRIGGER audit_event_no_change ON audit_event; DROP TRIGGER audit_head_no_delete ON audit_head"
+    };
+    execute(url, sql).await
 }
 
 impl TestDb {

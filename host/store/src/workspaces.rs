@@ -322,7 +322,10 @@ impl TenantDb {
         let mut cx = self.write().await?;
         jobs::fence(&mut cx, self.key(), lease).await?;
         remove_from!(cx, "message" "thread" "chunk" "document_version" "document" "container" "connector_state" "run_seen" "run_failed_item"
-            "run" "schedule_slot" "source" "key_usage" "api_key" "invitation" "member" "job");
+            "run" "schedule_slot" "source" "credential" "key_usage" "api_key" "invitation" "member" "job");
+        // Its data key: what may still lie in a backup of these rows opens no more.
+        let data_key = format!("workspace/{}", self.workspace_id());
+        q!(cx, execute, "DELETE FROM system_secret WHERE name = $1", &data_key)?;
         q!(cx, execute, "DELETE FROM workspace WHERE id = $1", self.key())?;
         q!(cx, execute, "UPDATE workspace_deletion SET finished_at = $2 WHERE workspace_id = $1", self.key(), now)?;
         cx.commit().await

@@ -43,7 +43,7 @@ async fn hosts_that_start_at_once_agree_on_the_signing_key() {
         assert_eq!(test.db.system().find_signing_key().await.unwrap(), None);
         let hosts = (0..8_u8).map(|host| {
             let system = test.db.system();
-            let candidate = SigningKey { kid: format!("key-{host}"), pkcs8: vec![host; 48], created_at: at(0) };
+            let candidate = SigningKey { kid: format!("key-{host}"), sealed_pkcs8: vec![host; 48], created_at: at(0) };
             tokio::spawn(async move { system.signing_key(candidate).await.unwrap() })
         });
         let keys: Vec<_> = futures::future::join_all(hosts).await.into_iter().map(Result::unwrap).collect();

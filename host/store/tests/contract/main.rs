@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod audience;
+mod audit;
 mod chat;
 mod feed;
 mod finish;
@@ -16,6 +17,7 @@ mod passages;
 mod runs;
 mod schedules;
 mod schema;
+mod secrets;
 mod sessions;
 mod sources;
 mod support;
