@@ -208,6 +208,19 @@ impl Server {
         }
     }
 
+    /// Runs the command line beside it, on the same data: whether it went well, and what it printed.
+    pub fn command(&self, arguments: &[&str]) -> (bool, String) {
+        let output = Command::new(binary())
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.data.path())
+            .args(["--database-url", &self.database_url()])
+            .output()
+            .expect("the command runs");
+        let printed = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.success(), String::from_utf8_lossy(&printed).into_owned())
+    }
+
     /// Kills it with SIGKILL and waits for its end.
     pub fn kill(&mut self) {
         let _ = self.process.0.kill();

@@ -430,3 +430,92 @@ async fn a_rotated_signing_key_leaves_everybody_logged_in() {
         server.get("/api/v1/auth/me").await.ok();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_told_what_is_left_and_when_to_come_back() {
+    for database in databases().await {
+        let server = Server::start(database).await;
+        let workspace = server.workspace("Shop").await;
+        let limits = json!({ "requests_per_minute": 3, "requests_per_day": 100 });
+        let new = json!({ "name": "k", "scopes": ["knowledge:read"], "limits": limits });
+        let (_, caller) = key(&server, &workspace, new).await;
+        let path = format!("/api/v1/workspaces/{workspace}/documents");
+        let first = caller.get(&path).await;
+        let header = |answer: &Answer, name: &str| answer.headers[name].to_str().unwrap().to_owned();
+        assert_eq!(header(&first, "ratelimit-policy"), "\"burst\";q=3;w=60,\"daily\";q=100;w=86400");
+        assert!(header(&first, "ratelimit").starts_with("\"burst\";r=2;t=60,\"daily\";r=99;t="), "{first:?}");
+        caller.get(&path).await.ok();
+        caller.get(&path).await.ok();
+        let refused = caller.get(&path).await;
+        assert!(refused.headers.contains_key("retry-after"));
+        let problem = refused.problem(429, "rate_limited");
+        assert_eq!(problem["violated-policies"], json!(["burst"]));
+        server.get(&path).await.ok();
+        let unlimited = server
+            .post(
+                &format!("/api/v1/workspaces/{workspace}/keys"),
+                json!({ "name": "k", "scopes": ["chat"], "limits": { "per_hour": 3 } }),
+            )
+            .await;
+        unlimited.problem(422, "invalid_body");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_makes_accounts_members_and_keys_at_the_command_line() {
+    for database in databases().await {
+        let server = Server::start(database).await;
+        let workspace = server.workspace("Shop").await;
+        let run = |arguments: &[&str]| {
+            let (ok, output) = server.command(arguments);
+            assert!(ok, "{arguments:?}: {output}");
+            output
+        };
+        let made: Value =
+            serde_json::from_str(&run(&["user", "add", "ada@example.com", "--name", "Ada", "--json"])).unwrap();
+        assert!(run(&["user", "list"]).contains("ada@example.com"));
+        let log_in = async |password: &Value| {
+            let body = json!({ "email": "ada@example.com", "password": password });
+            Answer::of(server.anonymous(Method::POST, "/api/v1/auth/login").json(&body)).await
+        };
+        let session = log_in(&made["password"]).await.ok();
+        let ada = Caller { server: &server, bearer: text(&session["access_token"]) };
+        run(&["workspace", "set-member", "shop", "ada@example.com", "viewer"]);
+        assert!(run(&["workspace", "members", "shop"]).contains("viewer"));
+        assert!(run(&["workspace", "list"]).contains("shop"));
+        let path = format!("/api/v1/workspaces/{workspace}");
+        eventually("the server to see it", async || (ada.get(&path).await.status == 200).then_some(())).await;
+
+        let key: Value =
+            serde_json::from_str(&run(&["key", "create", "shop", "Shop backend", "--scope", "chat", "--json"]))
+                .unwrap();
+        let caller = Caller { server: &server, bearer: text(&key["key"]) };
+        caller.get(&path).await.ok();
+        let listed = run(&["key", "list", "shop"]);
+        assert!(listed.contains("Shop backend") && !listed.contains(&caller.bearer), "{listed}");
+        run(&["key", "revoke", "shop", &text(&key["id"])]);
+        eventually("the key to be refused", async || (caller.get(&path).await.status == 401).then_some(())).await;
+
+        let set: Value = serde_json::from_str(&run(&["user", "set-password", "ada@example.com", "--json"])).unwrap();
+        eventually("the session to be ended", async || (ada.get(&path).await.status == 401).then_some(())).await;
+        log_in(&set["password"]).await.ok();
+        run(&["user", "deactivate", "ada@example.com"]);
+        log_in(&set["password"]).await.problem(401, "wrong_credentials");
+        run(&["user", "activate", "ada@example.com"]);
+        log_in(&set["password"]).await.ok();
+        let audit = server.get("/api/v1/audit?actor=operator").await.ok().to_string();
+        for action in ["user add", "workspace set-member", "key create", "key revoke", "user set-password"] {
+            assert!(audit.contains(&format!("tributary {action}")), "{action}: {audit}");
+        }
+
+        for (wrong, part) in [
+            (vec!["user", "deactivate", "nobody@example.com"], "user list"),
+            (vec!["workspace", "members", "nowhere"], "workspace list"),
+            (vec!["key", "create", "shop", "k", "--scope", "everything"], "knowledge:read"),
+            (vec!["workspace", "set-member", "shop", "ada@example.com", "king"], "viewer, editor, admin and owner"),
+        ] {
+            let (ok, output) = server.command(&wrong);
+            assert!(!ok && output.contains(part) && !output.contains("panicked"), "{wrong:?}: {output}");
+        }
+    }
+}

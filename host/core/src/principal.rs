@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     KeyId, SessionId, UserId, WorkspaceId,
     access::{Action, Power, Role},
@@ -17,6 +19,29 @@ pub struct Principal {
     pub instance_admin: bool,
     /// What they may do where.
     pub grants: Vec<Grant>,
+    /// How much a key may ask for; for people nothing is set.
+    pub limits: KeyLimits,
+}
+
+/// How much a key may ask for. What is absent is as the server has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeyLimits {
+    /// Requests a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u64>,
+    /// Requests a day (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_day: Option<u64>,
+    /// Requests a month (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_month: Option<u64>,
+    /// Tokens of language models a day (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_day: Option<u64>,
+    /// Tokens of language models a month (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_month: Option<u64>,
 }
 
 /// A person or a program.
@@ -51,7 +76,7 @@ pub struct Grant {
 impl Principal {
     /// The operator of the server.
     pub fn operator() -> Self {
-        Self { actor: Actor::Operator, instance_admin: true, grants: Vec::new() }
+        Self { actor: Actor::Operator, instance_admin: true, grants: Vec::new(), limits: KeyLimits::default() }
     }
 
     /// What this caller was granted in a workspace by name; an instance administrator needs none.

@@ -46,7 +46,7 @@ impl Auth {
 }
 
 /// 20 letters and digits without look-alikes: 116 bits.
-fn generate_password() -> SecretString {
+pub fn generate_password() -> SecretString {
     const ALPHABET: &[u8; 56] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
     use rand::RngExt;
     let mut rng = rand::rng();

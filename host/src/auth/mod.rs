@@ -28,12 +28,12 @@ use tributary_core::{
     access::{Power, Role},
     audience::Audience,
     hash::Sha256Hash,
-    principal::{Actor, Grant, Principal},
+    principal::{Actor, Grant, KeyLimits, Principal},
 };
 use tributary_store::Db;
 
 pub use accounts::{Accepted, NewAccount};
-pub use bootstrap::{FirstAdmin, Given};
+pub use bootstrap::{FirstAdmin, Given, generate_password};
 pub use keys::{Environment, Secret};
 pub use passwords::Passwords;
 pub use sessions::{LoggedIn, Origin};
@@ -245,6 +245,7 @@ impl Auth {
             actor: Actor::User { id: user, session },
             instance_admin: found.instance_admin,
             grants: grants.collect(),
+            limits: KeyLimits::default(),
         }))
     }
 
@@ -253,7 +254,8 @@ impl Auth {
         let Some((key, archived)) = found.filter(|(key, _)| key.revoked_at.is_none()) else { return Ok((None, None)) };
         let power = Power::Scopes(key.scopes);
         let grant = Grant { workspace_id: key.workspace_id, power, audience: key.audience, archived };
-        let principal = Principal { actor: Actor::Key(key.id), instance_admin: false, grants: vec![grant] };
+        let (actor, limits) = (Actor::Key(key.id), key.limits);
+        let principal = Principal { actor, instance_admin: false, grants: vec![grant], limits };
         Ok((Some(principal), key.expires_at))
     }
 

@@ -51,6 +51,13 @@ pub struct Usage {
     pub passages: u64,
 }
 
+impl Usage {
+    /// Tokens of a language model, in and out.
+    pub fn tokens(&self) -> u64 {
+        self.input_tokens + self.output_tokens
+    }
+}
+
 /// A piece of an answer, in order: text, then the citation that backs it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Piece {

@@ -1,10 +1,14 @@
 //! The command line: one file for each command, one plain sentence for each error.
 
 mod audit;
+mod key;
 mod openapi;
+mod operator;
 mod record;
 mod secrets;
 mod serve;
+mod user;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -22,6 +26,12 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(Box<serve::Serve>),
+    /// Make, deactivate and list accounts; set passwords
+    User(user::User),
+    /// List workspaces and who belongs to them
+    Workspace(workspace::Workspace),
+    /// Make, revoke and list API keys
+    Key(key::Key),
     /// Read and check the audit log, also while a server runs
     Audit(audit::Audit),
     /// Look after the master key that seals secrets
@@ -34,6 +44,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::User(user) => user.run(),
+        Command::Workspace(workspace) => workspace.run(),
+        Command::Key(key) => key.run(),
         Command::Audit(audit) => audit.run(),
         Command::Secrets(secrets) => secrets.run(),
         Command::Openapi => openapi::run(),

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     app::App,
     chat::{self, Answer, AnswerMode, Question, StopReason, Usage},
+    limits,
 };
 
 /// A question.
@@ -70,9 +71,12 @@ pub(super) async fn chat(
         request.thread_id.map(|id| id.parse().map_err(|_| ApiError::not_found("thread"))).transpose()?;
     let question = Question { message: request.message, thread_id, filters: request.filters.checked()? };
     // In a task of its own: a client that goes away does not keep the answer from being saved.
-    let answer = tokio::spawn(async move { app.chat.ask(&tenant, &entrance.principal, question).await })
-        .await
-        .map_err(ApiError::internal)??;
+    let answered = tokio::spawn(async move {
+        let answer = app.chat.ask(&tenant, &entrance.principal, question).await?;
+        limits::quota::spent(&app.limits, &entrance.principal, answer.usage.tokens()).await;
+        Ok::<_, chat::Error>(answer)
+    });
+    let answer = answered.await.map_err(ApiError::internal)??;
     Ok(if request.stream { sse::answer(answer) } else { Body(whole(&answer)).into_response() })
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use axum::{Json as Body, extract::State, http::StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use tributary_core::{KeyId, WorkspaceId, access::Scope, audience::Audience};
+use tributary_core::{KeyId, WorkspaceId, access::Scope, audience::Audience, principal::KeyLimits};
 use tributary_search::text;
 use tributary_store::ApiKey;
 use utoipa::{IntoParams, ToSchema};
@@ -36,6 +36,9 @@ pub(super) struct Key {
     /// Which documents; empty: all of them.
     #[schema(value_type = Object)]
     audience: Audience,
+    /// `requests_per_minute` (600 when absent), `requests_per_day`, `requests_per_month`, `tokens_per_day`, `tokens_per_month`.
+    #[schema(value_type = Object)]
+    limits: KeyLimits,
     created_by: String,
     created_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
@@ -56,6 +59,7 @@ impl Key {
             last4: key.last4,
             scopes: key.scopes,
             audience: key.audience,
+            limits: key.limits,
             created_by: key.created_by,
             created_at: key.created_at,
             expires_at: key.expires_at,
@@ -79,6 +83,10 @@ pub(super) struct NewKey {
     #[serde(default)]
     #[schema(value_type = Object)]
     audience: Audience,
+    /// `requests_per_minute` (600 when absent), `requests_per_day`, `requests_per_month`, `tokens_per_day`, `tokens_per_month`.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    limits: KeyLimits,
     expires_at: Option<DateTime<Utc>>,
 }
 
@@ -114,6 +122,7 @@ pub(super) async fn create(
         last4: secret.last4().to_owned(),
         scopes: new.scopes.into_iter().collect(),
         audience: new.audience,
+        limits: new.limits,
         created_by: principal.label(),
         created_at: now,
         expires_at: new.expires_at,

@@ -48,7 +48,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub use problem::{ApiError, FieldError, Problem};
 
-use crate::app::App;
+use crate::{app::App, limits};
 use access::{Caller, may};
 use extract::unauthenticated;
 use request_id::RequestId;
@@ -219,7 +219,18 @@ async fn require_login(State(app): State<Arc<App>>, mut request: Request, next: 
     let principal = app.auth.authenticate(token.ok_or_else(unauthenticated)?).await?;
     let caller = Caller(principal);
     request.extensions_mut().insert(caller.clone());
-    let mut response = next.run(request).await;
+    let mut response = match limits::quota::request(&app.limits, &caller.0).await {
+        Ok(decision) => {
+            let mut response = next.run(request).await;
+            for (name, value) in limits::headers::fields(&decision) {
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    response.headers_mut().insert(name, value);
+                }
+            }
+            response
+        }
+        Err(decision) => ApiError::from(decision).into_response(),
+    };
     // For the audit log, which stands outside.
     response.extensions_mut().insert(caller);
     Ok(response)

@@ -12,6 +12,9 @@ use super::{
 /// Keys that are remembered: some tens of megabytes.
 const MOST_KEYS: u64 = 100_000;
 
+/// Counters outlive their windows a little, as in Redis: a clock may be set back, and whether a window is over is decided by `now`.
+const MARGIN_MS: i64 = 60_000;
+
 /// A bounded map of counters; a key's counters change together.
 pub(super) struct Memory {
     keys: Cache<String, Vec<(Cow<'static, str>, Counter)>>,
@@ -40,7 +43,7 @@ impl Memory {
             }
             let (policies, now_ms) = (call.policies, call.now.timestamp_millis());
             counters.retain(|(name, counter)| {
-                counter.ends_ms > now_ms && policies.iter().all(|policy| policy.name != *name)
+                counter.ends_ms + MARGIN_MS > now_ms && policies.iter().all(|policy| policy.name != *name)
             });
             let counted = policies.iter().zip(counted).map(|(policy, counted)| (policy.name.clone(), counted.counter));
             counters.extend(counted.filter(|(_, counter)| counter.used > 0));

@@ -10,6 +10,7 @@ pub mod keys;
 mod login;
 mod memory;
 mod policy;
+pub mod quota;
 mod shared;
 
 use std::{sync::Arc, time::Duration};

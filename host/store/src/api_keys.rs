@@ -1,7 +1,9 @@
 //! API keys and what they were used for.
 
 use sqlx::types::Json;
-use tributary_core::{Instant, KeyId, WorkspaceId, access::Scope, audience::Audience, hash::Sha256Hash};
+use tributary_core::{
+    Instant, KeyId, WorkspaceId, access::Scope, audience::Audience, hash::Sha256Hash, principal::KeyLimits,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -30,6 +32,8 @@ pub struct ApiKey {
     pub scopes: Vec<Scope>,
     /// With which documents.
     pub audience: Audience,
+    /// How much it may ask for.
+    pub limits: KeyLimits,
     /// By whom it was made.
     pub created_by: String,
     /// When.
@@ -76,6 +80,7 @@ struct Row {
     last4: String,
     scopes: Json<Vec<Scope>>,
     audience: Json<Audience>,
+    limits: Json<KeyLimits>,
     created_by: String,
     created_at: Instant,
     expires_at: Option<Instant>,
@@ -86,7 +91,7 @@ struct Row {
 
 macro_rules! columns {
     () => {
-        "id, workspace_id, name, last4, scopes, audience, created_by, created_at, expires_at, replaces, revoked_at, last_used_at"
+        "id, workspace_id, name, last4, scopes, audience, limits, created_by, created_at, expires_at, replaces, revoked_at, last_used_at"
     };
 }
 
@@ -99,6 +104,7 @@ impl From<Row> for ApiKey {
             last4: row.last4,
             scopes: row.scopes.0,
             audience: row.audience.0,
+            limits: row.limits.0,
             created_by: row.created_by,
             created_at: row.created_at,
             expires_at: row.expires_at,
@@ -122,7 +128,7 @@ impl SystemDb {
         let row = q!(
             cx,
             fetch_optional as Found,
-            "SELECT k.id, k.workspace_id, k.name, k.last4, k.scopes, k.audience, k.created_by, k.created_at, k.expires_at, k.replaces,
+            "SELECT k.id, k.workspace_id, k.name, k.last4, k.scopes, k.audience, k.limits, k.created_by, k.created_at, k.expires_at, k.replaces,
                  k.revoked_at, k.last_used_at, w.archived_at IS NOT NULL AS archived
              FROM api_key k JOIN workspace w ON w.id = k.workspace_id AND w.deleting_at IS NULL WHERE k.secret_hash = $1",
             secret_hash.0.as_slice()
@@ -182,8 +188,8 @@ impl TenantDb {
         q!(
             cx,
             execute,
-            "INSERT INTO api_key (workspace_id, id, name, secret_hash, last4, scopes, audience, created_by, created_at, expires_at, replaces)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            "INSERT INTO api_key (workspace_id, id, name, secret_hash, last4, scopes, audience, created_by, created_at, expires_at, replaces, limits)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             self.key(),
             key.id.0,
             &key.name,
@@ -194,7 +200,8 @@ impl TenantDb {
             &key.created_by,
             key.created_at,
             key.expires_at,
-            key.replaces.map(|id| id.0)
+            key.replaces.map(|id| id.0),
+            Json(&key.limits)
         )
         .map_err(missing("workspace"))?;
         cx.commit().await

@@ -13,6 +13,7 @@ fn key(world: &World, name: &str) -> ApiKey {
         last4: "abcd".to_owned(),
         scopes: vec![Scope::Chat, Scope::KnowledgeRead],
         audience: Audience { kinds: Some(vec!["product".to_owned()]), ..Audience::default() },
+        limits: Default::default(),
         created_by: "user:ada".to_owned(),
         created_at: at(0),
         expires_at: Some(at(1_000)),

@@ -73,6 +73,7 @@ async fn a_deleted_workspace_leaves_no_row_anywhere() {
             last4: "abcd".to_owned(),
             scopes: vec![Scope::Chat],
             audience: Audience::everything(),
+            limits: Default::default(),
             created_by: "user:a".to_owned(),
             created_at: at(0),
             expires_at: None,

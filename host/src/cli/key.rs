@@ -1,0 +1,158 @@
+//! `tributary key`: API keys, for the operator.
+
+use anyhow::{Context, ensure};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use tributary_core::{KeyId, access::Scope, audience::Audience, principal::KeyLimits};
+use tributary_store::ApiKey;
+
+use super::{operator::Common, record};
+use crate::auth::Secret;
+
+#[derive(Args)]
+pub(super) struct Key {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the keys of a workspace
+    List(Box<List>),
+    /// Make a key and print it, once
+    Create(Box<Create>),
+    /// End a key at once
+    Revoke(Box<Revoke>),
+}
+
+#[derive(Args)]
+struct List {
+    /// Slug or id of the workspace
+    workspace: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Create {
+    /// Slug or id of the workspace
+    workspace: String,
+    /// For people, such as "Shop backend"
+    name: String,
+    /// chat, knowledge:read, documents:write, sources:manage, webhooks:manage or admin; may be given several times
+    #[arg(long = "scope", required = true, value_name = "SCOPE", value_parser = scope)]
+    scopes: Vec<Scope>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Revoke {
+    /// Slug or id of the workspace
+    workspace: String,
+    /// Id of the key
+    key: KeyId,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    serde_json::from_value(json!(text)).map_err(|_| {
+        "there are chat, knowledge:read, documents:write, sources:manage, webhooks:manage and admin".to_owned()
+    })
+}
+
+fn shown(key: &ApiKey) -> Value {
+    json!({
+        "id": key.id, "name": key.name, "last4": key.last4, "scopes": key.scopes, "audience": key.audience,
+        "created_at": key.created_at, "expires_at": key.expires_at, "revoked_at": key.revoked_at, "last_used_at": key.last_used_at,
+    })
+}
+
+impl Key {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        record::block_on(async {
+            match self.command {
+                Command::List(list) => list.run().await,
+                Command::Create(create) => create.run().await,
+                Command::Revoke(revoke) => revoke.run().await,
+            }
+        })
+    }
+}
+
+impl List {
+    async fn run(self) -> anyhow::Result<()> {
+        let operator = self.common.open().await?;
+        let (_, tenant) = operator.workspace(&self.workspace).await?;
+        let keys: Vec<_> = tenant.api_keys().await?.iter().map(shown).collect();
+        let text = |key: &Value, field: &str| key[field].as_str().unwrap_or_default().to_owned();
+        let now = operator.clock.now().to_rfc3339();
+        operator.print(["NAME", "KEY", "SCOPES", "STATE", "LAST USED", "ID"], &keys, |key| {
+            let scopes = key["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let expired = key["expires_at"].as_str().is_some_and(|at| at <= now.as_str());
+            let state = if key["revoked_at"].is_string() {
+                "revoked"
+            } else if expired {
+                "expired"
+            } else {
+                "active"
+            };
+            let last_used = match key["last_used_at"].as_str() {
+                Some(at) => at.chars().take(16).collect::<String>().replace('T', " "),
+                None => "never".to_owned(),
+            };
+            [
+                text(key, "name"),
+                format!("…{}", text(key, "last4")),
+                scopes.collect::<Vec<_>>().join(" "),
+                state.to_owned(),
+                last_used,
+                text(key, "id"),
+            ]
+        })
+    }
+}
+
+impl Create {
+    async fn run(self) -> anyhow::Result<()> {
+        let operator = self.common.open().await?;
+        let (workspace, tenant) = operator.workspace(&self.workspace).await?;
+        let name = tributary_search::text::line(&self.name);
+        ensure!((1..=100).contains(&name.chars().count()), "a name has 1 to 100 characters");
+        let secret = Secret::generate(operator.auth.environment());
+        let key = ApiKey {
+            id: KeyId::new(),
+            workspace_id: workspace.id,
+            name,
+            last4: secret.last4().to_owned(),
+            scopes: self.scopes,
+            audience: Audience::everything(),
+            limits: KeyLimits::default(),
+            created_by: "operator".to_owned(),
+            created_at: operator.clock.now(),
+            expires_at: None,
+            replaces: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        tenant.create_api_key(&key, secret.hash()).await?;
+        operator.done("key create", Some(&tenant), format!("key_id={}", key.id)).await?;
+        let mut thing = shown(&key);
+        thing["key"] = json!(secret.expose());
+        let sentence = format!("The key {:?} of {}, shown once:\n{}", key.name, workspace.name, secret.expose());
+        operator.say(&sentence, &thing)
+    }
+}
+
+impl Revoke {
+    async fn run(self) -> anyhow::Result<()> {
+        let operator = self.common.open().await?;
+        let (_, tenant) = operator.workspace(&self.workspace).await?;
+        let key = tenant.api_key(self.key).await.context("`tributary key list` shows the keys of a workspace")?;
+        tenant.revoke_api_key(self.key, operator.clock.now()).await?;
+        operator.done("key revoke", Some(&tenant), format!("key_id={}", key.id)).await?;
+        operator
+            .say(&format!("The key {:?} (…{}) opens nothing any more.", key.name, key.last4), &json!({ "id": key.id }))
+    }
+}

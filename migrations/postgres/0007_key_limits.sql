@@ -1,0 +1,2 @@
+-- How much an API key may ask for.
+ALTER TABLE api_key ADD COLUMN limits JSONB NOT NULL DEFAULT '{}';
