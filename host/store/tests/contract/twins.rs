@@ -323,9 +323,9 @@ async fn write(world: &World, side: &Side, same: &Same) {
     let outcome = tenant.commit_page(Some(lease), commit(1, second)).await.unwrap();
     assert_eq!(outcome.committed.len(), 2);
     // The same content under a new fingerprint.
-    let refreshed = DocumentDraft { fingerprint: Some("new".to_owned()), ..draft("d", "five") };
+    let refreshed = DocumentDraft { fingerprint: Some("new".to_owned()), ..draft("b", "three") };
     let third = Page {
-        drafts: vec![unchanged("b"), refreshed],
+        drafts: vec![unchanged("d"), refreshed],
         deletes: vec![("c".to_owned(), Gone::Deleted)],
         state: BTreeMap::from([("k".to_owned(), None)]),
         ..Page::default()
