@@ -66,8 +66,15 @@ struct Pending {
 impl Pending {
     fn answered(mut self, response: &Response) -> Option<JoinHandle<()>> {
         let mut event = self.event.take()?;
-        if let Some(Caller(principal)) = response.extensions().get() {
+        let caller = response.extensions().get::<Caller>();
+        if let Some(Caller(principal)) = caller {
             event.actor = principal.label();
+        }
+        // In a workspace's own log stands what its people did. What others tried is for the administrators of the server to see: a
+        // stranger writes into nobody's log, and no workspace learns who they are.
+        let belongs = |workspace| caller.is_some_and(|Caller(principal)| principal.access(workspace).is_some());
+        if let Some(workspace) = event.workspace_id.take_if(|workspace| !belongs(*workspace)) {
+            event.target = format!("workspace_id={workspace} {}", event.target).trim_end().to_owned();
         }
         event.outcome = match response.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => AuditOutcome::Denied,

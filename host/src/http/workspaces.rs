@@ -176,7 +176,7 @@ pub(super) async fn delete(
 
 /// What became of a workspace that was to be deleted; for whoever asked for it, and for administrators
 #[utoipa::path(
-    get, path = "/api/v1/workspace-deletions/{deleted_id}", tag = "workspaces", security(("bearer" = [])), params(("deleted_id" = Uuid, Path)),
+    get, path = "/api/v1/workspace-deletions/{workspace_id}", tag = "workspaces", security(("bearer" = [])), params(("workspace_id" = Uuid, Path)),
     responses((status = 200, body = Deletion), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
 )]
 pub(super) async fn deletion(

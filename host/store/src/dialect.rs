@@ -20,26 +20,37 @@
 //!
 //! Times are RFC 3339 text in UTC on SQLite; as long as the year has four digits it sorts like the moments it names.
 
-use std::{fmt::Write, sync::OnceLock};
+use std::{borrow::Cow, fmt::Write, sync::OnceLock};
 
 /// One SQL text and its expansion for either engine.
 pub(crate) struct Sql {
     text: &'static str,
+    /// `file:line` of its `q!`.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "tests name statements by it"))]
+    at: &'static str,
     sqlite: OnceLock<String>,
     postgres: OnceLock<String>,
 }
 
 impl Sql {
-    pub(crate) const fn new(text: &'static str) -> Self {
-        Self { text, sqlite: OnceLock::new(), postgres: OnceLock::new() }
+    pub(crate) const fn new(text: &'static str, at: &'static str) -> Self {
+        Self { text, at, sqlite: OnceLock::new(), postgres: OnceLock::new() }
     }
 
     pub(crate) fn sqlite(&'static self) -> &'static str {
-        self.sqlite.get_or_init(|| expand(self.text, sqlite))
+        self.sqlite.get_or_init(|| expand(&self.text(), sqlite))
     }
 
     pub(crate) fn postgres(&'static self) -> &'static str {
-        self.postgres.get_or_init(|| expand(self.text, postgres))
+        self.postgres.get_or_init(|| expand(&self.text(), postgres))
+    }
+
+    /// What is expanded: the text, in tests perhaps without one of its predicates.
+    fn text(&self) -> Cow<'static, str> {
+        #[cfg(feature = "testing")]
+        return crate::predicates::reduced(self.at, self.text);
+        #[cfg(not(feature = "testing"))]
+        Cow::Borrowed(self.text)
     }
 }
 
@@ -148,21 +159,21 @@ fn columns(argument: &str) -> (&str, Vec<(&str, &str)>) {
 /// `on` is a `&mut Cx`; SQL is one constant text with the markers above.
 macro_rules! q {
     ($on:expr, execute, $sql:expr $(, $arg:expr)* $(,)?) => {{
-        static SQL: $crate::dialect::Sql = $crate::dialect::Sql::new($sql);
+        static SQL: $crate::dialect::Sql = $crate::dialect::Sql::new($sql, concat!(file!(), ":", line!()));
         match $on.on() {
             $crate::db::Dual::Sqlite(e) => ::sqlx::query::<::sqlx::Sqlite>(SQL.sqlite())$(.bind($arg))*.execute(e).await.map(|done| done.rows_affected()),
             $crate::db::Dual::Postgres(e) => ::sqlx::query::<::sqlx::Postgres>(SQL.postgres())$(.bind($arg))*.execute(e).await.map(|done| done.rows_affected()),
         }
     }};
     ($on:expr, $how:ident as ($t:ty), $sql:expr $(, $arg:expr)* $(,)?) => {{
-        static SQL: $crate::dialect::Sql = $crate::dialect::Sql::new($sql);
+        static SQL: $crate::dialect::Sql = $crate::dialect::Sql::new($sql, concat!(file!(), ":", line!()));
         match $on.on() {
             $crate::db::Dual::Sqlite(e) => ::sqlx::query_scalar::<::sqlx::Sqlite, $t>(SQL.sqlite())$(.bind($arg))*.$how(e).await,
             $crate::db::Dual::Postgres(e) => ::sqlx::query_scalar::<::sqlx::Postgres, $t>(SQL.postgres())$(.bind($arg))*.$how(e).await,
         }
     }};
     ($on:expr, $how:ident as $t:ty, $sql:expr $(, $arg:expr)* $(,)?) => {{
-        static SQL: $crate::dialect::Sql = $crate::dialect::Sql::new($sql);
+        static SQL: $crate::dialect::Sql = $crate::dialect::Sql::new($sql, concat!(file!(), ":", line!()));
         match $on.on() {
             $crate::db::Dual::Sqlite(e) => ::sqlx::query_as::<::sqlx::Sqlite, $t>(SQL.sqlite())$(.bind($arg))*.$how(e).await,
             $crate::db::Dual::Postgres(e) => ::sqlx::query_as::<::sqlx::Postgres, $t>(SQL.postgres())$(.bind($arg))*.$how(e).await,

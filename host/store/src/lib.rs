@@ -26,6 +26,8 @@ mod jobs;
 mod ledger;
 mod members;
 mod passages;
+#[cfg(feature = "testing")]
+mod predicates;
 mod rows;
 mod runs;
 mod schedules;

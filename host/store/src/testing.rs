@@ -9,6 +9,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnec
 use tempfile::TempDir;
 use uuid::Uuid;
 
+pub use crate::predicates::{DROPPED, predicates};
+
 use crate::db::{Db, Engine, Options, POSTGRES};
 
 /// The environment variable that holds the admin URL of the test cluster.

@@ -130,3 +130,19 @@ async fn a_busy_workspace_does_not_hold_up_a_quiet_one() {
         assert!(first_two.iter().any(|lease| lease.workspace_id == quiet), "{}: {first_two:?}", world.name());
     }
 }
+
+#[tokio::test]
+async fn a_workspace_whose_jobs_run_lets_an_idle_one_go_first() {
+    for world in worlds().await {
+        let _running = world.begin(RunKind::Sync).await;
+        let queue = async |tenant: &tributary_store::TenantDb| {
+            let source_id = tenant.create_source(new_source("queued")).await.unwrap().id;
+            tenant.create_run(NewRun { source_id, ..world.new_run() }).await.unwrap();
+        };
+        queue(&world.tenant).await;
+        let idle = world.system.tenant(workspace(&world.system, "idle").await.id);
+        queue(&idle).await;
+        let next = world.system.claim(&["sync"], "w", HOUR_MS, 1).await.unwrap().remove(0);
+        assert_eq!(next.workspace_id, idle.workspace_id(), "{}", world.name());
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether a test would notice: every tenant predicate of every statement is left out once, and the tests must fail.
+
+use std::{fs, path::Path, process::Command};
+
+use tributary_store::testing::{DROPPED, POSTGRES_URL, predicates};
+
+/// Predicates without which all is as before: file, a piece of the statement, the predicate.
+const REDUNDANT: [(&str, &str, &str); 3] = [
+    // A job's id is its whole primary key, and it comes from the workspace's own run.
+    ("jobs.rs", "UPDATE job SET cancel_requested", "workspace_id = $2"),
+    ("jobs.rs", "SELECT state FROM job", "workspace_id = $2"),
+    // Names to delete, and that deletion asks for the workspace: a name of another's container deletes nothing here.
+    ("finish.rs", "SELECT external_id FROM container", "workspace_id = $1"),
+];
+
+/// One predicate: the value of [`DROPPED`] that leaves it out, and what it is part of.
+struct Predicate {
+    place: String,
+    file: String,
+    statement: String,
+    text: String,
+}
+
+/// Every tenant predicate of the store's sources.
+fn all() -> Vec<Predicate> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files: Vec<_> = fs::read_dir(&sources).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut all = Vec::new();
+    for path in files {
+        let (source, file) =
+            (fs::read_to_string(&path).unwrap(), path.file_name().unwrap().to_str().unwrap().to_owned());
+        for (start, _) in
+            source.match_indices("q!(").filter(|_| !matches!(file.as_str(), "dialect.rs" | "predicates.rs"))
+        {
+            let statement = call(&source[start..]);
+            let line = source[..start].matches('\n').count() + 1;
+            for (n, range) in predicates(statement).into_iter().enumerate() {
+                all.push(Predicate {
+                    place: format!("host/store/src/{file}:{line}:{n}"),
+                    file: file.clone(),
+                    statement: statement.to_owned(),
+                    text: statement[range].to_owned(),
+                });
+            }
+        }
+    }
+    all
+}
+
+/// From `q!(` to the parenthesis that closes it.
+fn call(source: &str) -> &str {
+    let mut depth = 0;
+    for (at, c) in source.char_indices() {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        if c == ')' && depth == 0 {
+            return &source[..=at];
+        }
+    }
+    panic!("an unclosed call: {source}")
+}
+
+/// Whether the tests with these words in their names pass without the predicate. On SQLite: both engines run the same text.
+fn passes_without(predicate: &Predicate, filters: &[&str]) -> bool {
+    let mut tests = Command::new(std::env::current_exe().unwrap());
+    tests.args(filters).env(DROPPED, &predicate.place).env_remove(POSTGRES_URL).env_remove("CI");
+    tests.output().unwrap().status.success()
+}
+
+/// `cargo xtask mutate-tenancy`: minutes, so not among the others.
+#[test]
+#[ignore = "takes minutes"]
+fn without_any_tenant_predicate_a_test_fails() {
+    let predicates = all();
+    assert!(predicates.len() > 80, "{}", predicates.len());
+    let (mut survivors, mut redundant) = (Vec::new(), [false; REDUNDANT.len()]);
+    for predicate in &predicates {
+        // Those that are about it first: the rest takes longer.
+        if !passes_without(predicate, &["tenancy", "twins"]) || !passes_without(predicate, &["--skip", "tenancy"]) {
+            continue;
+        }
+        let known = REDUNDANT.iter().position(|(file, statement, text)| {
+            predicate.file == *file && predicate.statement.contains(statement) && predicate.text == *text
+        });
+        match known {
+            Some(known) => redundant[known] = true,
+            None => survivors.push(format!("{} {}", predicate.place, predicate.text)),
+        }
+    }
+    println!("{} predicates, {} survivors, {} redundant", predicates.len(), survivors.len(), REDUNDANT.len());
+    assert!(survivors.is_empty(), "no test fails without:\n{}", survivors.join("\n"));
+    assert!(redundant.iter().all(|seen| *seen), "some that are called redundant are not: {redundant:?}");
+}

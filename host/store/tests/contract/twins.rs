@@ -1,0 +1,432 @@
+//! Two workspaces with the same ids throughout, as a restored copy would have, know nothing of each other.
+//!
+//! Ids are random, so that most tests cannot tell a statement that asks for the workspace from one that asks for the id alone. Here
+//! every row stands twice, with the same id and other content. On SQLite: both engines run the same text.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+use tributary_core::{
+    DocumentId, JobId, KeyId, MessageId, RunId, SourceId, ThreadId, UserId, WorkspaceId,
+    access::{Power, Role, Scope},
+    audience::Audience,
+    contract::{Container, Fault, Gone},
+    document::{DocumentDraft, Outcome},
+    hash::{Sha256Hash, id_digest},
+    job::Lease,
+    ledger::Ledger,
+    principal::{Actor, Grant, Principal},
+    query::Hit,
+    run::{FailedItem, RunKind, RunStatus, Trigger},
+    source::{DueSource, Health, Schedule},
+};
+use tributary_store::{
+    ApiKey, CancelRequest, DocumentFilter, Error, FinishRun, Fired, Heartbeat, Invitation, KeyUse, NewAnswer,
+    NewQuestion, NewRun, NewSource, NewUser, PageCommit, Prune, Push, SealedValue, SourceUpdate, TenantDb, testing,
+};
+use uuid::Uuid;
+
+use crate::support::{BASIS, HOUR_MS, Page, World, at, connector, draft, new_source, unchanged};
+
+const WEEK: i64 = 8 * 86_400;
+
+/// The ids that both workspaces have.
+struct Same {
+    source: SourceId,
+    scheduled: SourceId,
+    run: RunId,
+    documents: Vec<DocumentId>,
+    thread: ThreadId,
+    message: MessageId,
+    owner: UserId,
+    viewer: UserId,
+    invitation: Uuid,
+    key: KeyId,
+}
+
+/// One of the two, as its worker and its owner see it.
+struct Side {
+    tenant: TenantDb,
+    /// Limited to one kind of documents: that of the other side.
+    limited: TenantDb,
+    lease: Lease,
+}
+
+fn answer(thread_id: ThreadId, id: MessageId, content: &str) -> NewAnswer {
+    NewAnswer {
+        id,
+        thread_id,
+        content: content.to_owned(),
+        citations: vec![],
+        mode: "extract".to_owned(),
+        usage: json!({}),
+        stop_reason: "end".to_owned(),
+        now: at(2),
+    }
+}
+
+fn question(thread_id: Option<ThreadId>) -> NewQuestion {
+    NewQuestion { thread_id, owner: "user:ada".to_owned(), content: "How long?".to_owned(), now: at(1) }
+}
+
+fn key(workspace_id: WorkspaceId, id: KeyId) -> ApiKey {
+    ApiKey {
+        id,
+        workspace_id,
+        name: "Shop".to_owned(),
+        last4: "abcd".to_owned(),
+        scopes: vec![Scope::Chat],
+        audience: Audience::everything(),
+        limits: Default::default(),
+        created_by: "user:ada".to_owned(),
+        created_at: at(0),
+        expires_at: Some(at(1_000)),
+        replaces: None,
+        revoked_at: None,
+        last_used_at: None,
+    }
+}
+
+fn due(workspace_id: WorkspaceId, source_id: SourceId, slot: i64) -> DueSource {
+    let schedule = Schedule { cron: "* * * * *".to_owned(), timezone: "UTC".to_owned() };
+    DueSource { workspace_id, source_id, schedule, slot: at(slot) }
+}
+
+fn page(docs: &[(&str, &str)]) -> Page {
+    let container = |name: &str, unchanged| Container {
+        external_id: name.to_owned(),
+        fingerprint: format!("fp:{name}"),
+        unchanged,
+    };
+    Page {
+        drafts: docs.iter().map(|(id, text)| draft(id, text)).collect(),
+        containers: vec![container("folder", false), container("attic", false)],
+        failed: vec![FailedItem { external_id: "f".to_owned(), fault: Fault::Permission, message: "no".to_owned() }],
+        state: BTreeMap::from([("k".to_owned(), Some("v".to_owned())), ("l".to_owned(), Some("w".to_owned()))]),
+        ..Page::default()
+    }
+}
+
+/// A workspace with a row in every table.
+async fn full() -> (World, Same, Side) {
+    let world = World::on(testing::sqlite(Default::default()).await).await;
+    let (tenant, system) = (&world.tenant, &world.system);
+    // Gone with the second run.
+    let mut running = world.begin(RunKind::Sync).await;
+    let cellar = Container { external_id: "cellar".to_owned(), fingerprint: "fp".to_owned(), unchanged: false };
+    running.commit(Page { drafts: vec![draft("z", "old")], containers: vec![cellar], ..Page::default() }).await;
+    running.finish(None).await;
+    let mut running = world.begin(RunKind::Sync).await;
+    let first = page(&[("a", "one\ntwo\n"), ("b", "three"), ("c", "four"), ("d", "five")]);
+    let documents = running.commit(first).await.committed.iter().map(|it| it.document_id).collect();
+    let (run, lease) = (running.run_id, running.lease.clone());
+
+    let schedule = due(world.workspace.id, world.source.id, 10);
+    let new = NewSource { schedule: Some(schedule.schedule), next_run_at: Some(at(10)), ..new_source("scheduled") };
+    let scheduled = tenant.create_source(new).await.unwrap().id;
+    let Fired::Started(fired) =
+        system.fire(&due(world.workspace.id, scheduled, 10), Some(at(10 + WEEK)), at(11)).await.unwrap()
+    else {
+        panic!("it was due")
+    };
+    assert_eq!(tenant.request_cancel(fired, at(12)).await.unwrap(), CancelRequest::Cancelled);
+
+    let sealed = SealedValue { kind: "api_key".to_owned(), fields: vec!["token".to_owned()], sealed: vec![1, 2, 3] };
+    tenant.create_credential("shop", sealed, at(1)).await.unwrap();
+    let thread = tenant.save_question(question(None)).await.unwrap().thread_id;
+    let message = MessageId::new();
+    tenant.save_answer(answer(thread, message, "two weeks")).await.unwrap();
+    let user = async |email: &str, role| {
+        let new = NewUser {
+            email: email.to_owned(),
+            name: String::new(),
+            password_hash: "x".to_owned(),
+            instance_admin: false,
+            now: at(0),
+        };
+        let id = system.create_user(new).await.unwrap().id;
+        tenant.set_member(id, role, &Audience::everything(), at(1)).await.unwrap();
+        id
+    };
+    let (owner, viewer) = (user("ada@b", Role::Owner).await, user("bob@b", Role::Viewer).await);
+    let invitation = Invitation {
+        id: Uuid::now_v7(),
+        email: "eve@b".to_owned(),
+        role: Role::Viewer,
+        audience: Audience::everything(),
+        invited_by: "user:ada".to_owned(),
+        created_at: at(0),
+        expires_at: at(1_000),
+    };
+    tenant.create_invitation(&invitation, Sha256Hash::of("invitation")).await.unwrap();
+    let made = key(world.workspace.id, KeyId::new());
+    tenant.create_api_key(&made, Sha256Hash::of("key")).await.unwrap();
+    let used = KeyUse { workspace_id: world.workspace.id, key_id: made.id, requests: 3, tokens: 5 };
+    system.record_key_use(&[used], at(5)).await.unwrap();
+
+    let (source, invitation, key) = (world.source.id, invitation.id, made.id);
+    let same = Same { source, scheduled, run, documents, thread, message, owner, viewer, invitation, key };
+    let side = side(&world, world.workspace.id, lease).await;
+    (world, same, side)
+}
+
+async fn side(world: &World, workspace_id: WorkspaceId, lease: Lease) -> Side {
+    let audience = Audience { kinds: Some(vec!["theirs".to_owned()]), ..Audience::default() };
+    let grants = vec![Grant { workspace_id, power: Power::Role(Role::Owner), audience, archived: false }];
+    let principal = Principal { actor: Actor::Operator, instance_admin: false, grants, limits: Default::default() };
+    let limited = world.db().tenant(&principal, workspace_id).await.unwrap().unwrap();
+    Side { tenant: world.system.tenant(workspace_id), limited, lease }
+}
+
+/// The tables of a workspace, with their columns. The audit log and the note of a deletion are the instance's.
+async fn tables(record: &mut SqliteConnection) -> BTreeMap<String, Vec<String>> {
+    let columns: Vec<(String, String)> = sqlx::query_as(
+        "SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c WHERE t.type = 'table'
+         AND EXISTS (SELECT 1 FROM pragma_table_info(t.name) WHERE name = 'workspace_id')
+         AND t.name NOT IN ('audit_event', 'workspace_deletion') ORDER BY t.name, c.cid",
+    )
+    .fetch_all(record)
+    .await
+    .unwrap();
+    let mut tables = BTreeMap::<_, Vec<_>>::new();
+    for (table, column) in columns {
+        tables.entry(table).or_default().push(column);
+    }
+    tables
+}
+
+/// Writes every row of a workspace again for a second one. Only what must be unique in the whole record differs.
+async fn copy(record: &mut SqliteConnection, from: WorkspaceId, to: WorkspaceId) {
+    sqlx::raw_sql("PRAGMA foreign_keys = off").execute(&mut *record).await.unwrap();
+    let whole = "INSERT INTO workspace (id, name, slug, change_seq, settings, created_at)
+         SELECT $2, name, 'twin', change_seq, settings, created_at FROM workspace WHERE id = $1";
+    sqlx::query(whole).bind(from.0).bind(to.0).execute(&mut *record).await.unwrap();
+    for (table, columns) in tables(record).await {
+        let values = columns.iter().map(|column| match (table.as_str(), column.as_str()) {
+            (_, "workspace_id") => "$2",
+            ("job", "id") | (_, "token_hash" | "secret_hash") => "randomblob(16)",
+            (_, column) => column,
+        });
+        let (names, values) = (columns.join(", "), values.collect::<Vec<_>>().join(", "));
+        let sql = format!("INSERT INTO {table} ({names}) SELECT {values} FROM {table} WHERE workspace_id = $1");
+        let copied = sqlx::query(AssertSqlSafe(sql)).bind(from.0).bind(to.0).execute(&mut *record).await.unwrap();
+        assert!(copied.rows_affected() > 0, "the world has nothing in {table}: add something");
+    }
+}
+
+/// Other content under the same ids, and what would mislead: another owner, an active run, as many keys as there may be.
+async fn alter(record: &mut SqliteConnection, workspace: WorkspaceId, same: &Same) {
+    for sql in [
+        "UPDATE workspace SET name = 'theirs', change_seq = change_seq + 1000 WHERE id = $1",
+        "UPDATE source SET name = name || ' theirs', config_revision = 9, config = '{}', health = 'failing' WHERE workspace_id = $1",
+        "UPDATE run SET status = 'queued', finished_at = NULL, kind = 'sync' WHERE workspace_id = $1 AND source_id = $2",
+        "UPDATE run SET seen = 100, added = 100, page_cursor = 'theirs', config_revision = 9, job_id = NULL WHERE workspace_id = $1",
+        "INSERT INTO schedule_slot SELECT workspace_id, source_id, $5, fired_at, NULL FROM schedule_slot WHERE workspace_id = $1",
+        "UPDATE run_failed_item SET message = 'theirs' WHERE workspace_id = $1",
+        "UPDATE run_seen SET documents = $3, containers = $4, kept = x'' WHERE workspace_id = $1",
+        "UPDATE connector_state SET entry_value = 'theirs' WHERE workspace_id = $1",
+        "UPDATE container SET fingerprint = 'theirs' WHERE workspace_id = $1",
+        "UPDATE document SET fingerprint = 'theirs', content_hash = x'00' WHERE workspace_id = $1",
+        "UPDATE document SET source_id = $2 WHERE workspace_id = $1 AND external_id = 'd'",
+        "UPDATE document_version SET title = 'theirs', kind = 'theirs', fields = '{}' WHERE workspace_id = $1",
+        "UPDATE chunk SET body = 'theirs' WHERE workspace_id = $1",
+        "UPDATE message SET content = 'theirs' WHERE workspace_id = $1",
+        "UPDATE member SET role = 'owner' WHERE workspace_id = $1",
+        "UPDATE invitation SET email = 'theirs' WHERE workspace_id = $1",
+        "UPDATE api_key SET name = 'theirs' WHERE workspace_id = $1",
+        "UPDATE credential SET kind = 'theirs' WHERE workspace_id = $1",
+        "UPDATE key_usage SET requests = 100 WHERE workspace_id = $1",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+         INSERT INTO api_key (workspace_id, id, name, secret_hash, last4, scopes, audience, created_by, created_at)
+         SELECT $1, randomblob(16), 'more', randomblob(32), 'abcd', '[]', '{}', 'user:ada', created_at FROM n, workspace WHERE id = $1",
+    ] {
+        let query = sqlx::query(sql).bind(workspace.0).bind(same.scheduled.0);
+        let seen = [id_digest("z").to_vec(), id_digest("cellar").to_vec()];
+        let [document, container] = seen;
+        query.bind(document).bind(container).bind(at(10 + WEEK)).execute(&mut *record).await.unwrap();
+    }
+}
+
+/// Every row of a workspace as the database writes it.
+async fn rows(record: &mut SqliteConnection, workspace: WorkspaceId) -> BTreeMap<String, Vec<String>> {
+    let mut all = BTreeMap::new();
+    for (table, columns) in tables(record).await {
+        let row = columns.iter().map(|column| format!("quote({column})")).collect::<Vec<_>>().join(" || ' ' || ");
+        let sql = format!("SELECT {row} FROM {table} WHERE workspace_id = $1 ORDER BY 1");
+        let rows = sqlx::query_scalar(AssertSqlSafe(sql)).bind(workspace.0).fetch_all(&mut *record).await.unwrap();
+        all.insert(table, rows);
+    }
+    let own = sqlx::query_scalar("SELECT name || change_seq FROM workspace WHERE id = $1").bind(workspace.0);
+    all.insert("workspace".to_owned(), own.fetch_all(record).await.unwrap());
+    all
+}
+
+/// Everything that can be read, in words, without the workspace's own id.
+async fn read(side: &Side, same: &Same) -> Vec<String> {
+    let (tenant, documents) = (&side.tenant, &same.documents);
+    let hits: Vec<_> = documents.iter().map(|id| Hit { document_id: *id, version: 1, chunk: 0, score: 1.0 }).collect();
+    let cited: Vec<_> = documents.iter().map(|id| (*id, 1)).collect();
+    let run = tenant.get_run(same.run).await.unwrap();
+    let ledger = tenant.ledger(&run, BASIS.to_owned());
+    let known = ["a", "b", "folder", "attic", "z"].map(str::to_owned).to_vec();
+    let of_source = DocumentFilter { source_id: Some(same.source), ..DocumentFilter::default() };
+    let all = [
+        format!("{:?}", tenant.workspace().await.unwrap().name),
+        format!("{:?}", tenant.position().await.unwrap()),
+        format!("{:?}", tenant.list_sources(None, 100).await.unwrap()),
+        format!("{:?}", tenant.find_source_with_run(same.source).await.unwrap()),
+        format!("{:?}", tenant.push_source().await.unwrap()),
+        format!("{run:?}"),
+        format!("{:?}", tenant.list_runs(same.source, None, 100).await.unwrap()),
+        format!("{:?}", tenant.failed_items(same.run, 100).await.unwrap()),
+        format!("{:?}", tenant.list_documents(&of_source, None, 100).await.unwrap()),
+        format!("{:?}", tenant.find_document(documents[0]).await.unwrap()),
+        format!("{:?}", tenant.find_version(documents[0], 1).await.unwrap()),
+        format!("{:?}", tenant.changes_after(Default::default(), Default::default()).await.unwrap()),
+        format!("{:?}", tenant.passages(&hits).await.unwrap()),
+        format!("{:?}", side.limited.admitted(documents).await.unwrap()),
+        format!("{:?}", tenant.citation_status(&cited).await.unwrap()),
+        format!("{:?}", ledger.lookup(known).await.unwrap()),
+        format!("{:?}", ledger.state().await.unwrap()),
+        format!("{:?}", tenant.list_messages(Some("user:ada"), Some(same.thread), None, 100).await.unwrap()),
+        format!("{:?}", tenant.list_messages(Some("user:ada"), None, None, 100).await.unwrap()),
+        format!("{:?}", tenant.members().await.unwrap()),
+        format!("{:?}", tenant.invitations(at(1)).await.unwrap()),
+        format!("{:?}", tenant.api_keys().await.unwrap()),
+        format!("{:?}", tenant.api_key(same.key).await.unwrap()),
+        format!("{:?}", tenant.list_credentials(None, 100).await.unwrap()),
+        format!("{:?}", tenant.key_usage(same.key, "2000-01-01").await.unwrap()),
+    ];
+    let own = tenant.workspace_id().to_string();
+    all.into_iter().map(|text| text.replace(&own, "here")).collect()
+}
+
+/// Everything that can be written.
+async fn write(world: &World, side: &Side, same: &Same) {
+    let (tenant, lease, id) = (&side.tenant, &side.lease, side.tenant.workspace_id());
+    let begun = tenant.begin_run(lease, same.run, at(20)).await.unwrap();
+    assert_eq!(begun.source.name, "docs");
+    tenant.set_progress(lease, same.run, &Default::default()).await.unwrap();
+    tenant.set_waiting(lease, same.run).await.unwrap();
+    tenant.begin_run(lease, same.run, at(21)).await.unwrap();
+    let second = page(&[("a", "changed"), ("e", "six")]);
+    let commit = |page_no, page: Page| PageCommit {
+        run_id: same.run,
+        source_id: same.source,
+        page_no,
+        drafts: page.drafts,
+        containers: page.containers,
+        deletes: page.deletes,
+        failed: page.failed,
+        state: page.state,
+        cursor: None,
+        progress: None,
+        bytes: 1,
+        requests: 1,
+        basis: BASIS.to_owned(),
+        now: at(30),
+    };
+    let outcome = tenant.commit_page(Some(lease), commit(1, second)).await.unwrap();
+    assert_eq!(outcome.committed.len(), 2);
+    // The same content under a new fingerprint.
+    let refreshed = DocumentDraft { fingerprint: Some("new".to_owned()), ..draft("b", "three") };
+    let third = Page {
+        drafts: vec![unchanged("d"), refreshed],
+        deletes: vec![("c".to_owned(), Gone::Deleted)],
+        state: BTreeMap::from([("k".to_owned(), None)]),
+        ..Page::default()
+    };
+    let outcome = tenant.commit_page(Some(lease), commit(2, third)).await.unwrap();
+    assert!(outcome.committed.iter().all(|it| it.outcome == Outcome::Unchanged), "{outcome:?}");
+    tenant.delete_document(same.documents[0]).await.unwrap().unwrap();
+    tenant.set_health(same.source, Health::Degraded).await.unwrap();
+    let renamed = SourceUpdate { name: Some("renamed".to_owned()), ..SourceUpdate::default() };
+    tenant.update_source(same.source, renamed).await.unwrap();
+    assert_eq!(tenant.request_cancel(same.run, at(31)).await.unwrap(), CancelRequest::Asked);
+    assert_eq!(world.system.heartbeat(lease, HOUR_MS).await.unwrap(), Heartbeat::CancelRequested);
+    let prune = FinishRun {
+        prune: Some(Prune::default()),
+        allow_deletions: true,
+        ..FinishRun::with(same.run, RunStatus::Succeeded, None, Some(Health::Healthy), at(40))
+    };
+    let finished = tenant.finish_run(Some(lease), prune).await.unwrap();
+    assert_eq!((finished.run.counts.deleted, finished.held), (2, None), "what the page named, and what no page did");
+    let names = |page: tributary_store::Page<tributary_core::document::Document>| {
+        let mut names: Vec<_> = page.items.into_iter().map(|document| document.external_id).collect();
+        names.sort();
+        names
+    };
+    let all = DocumentFilter::default();
+    assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["b", "d", "e"]);
+
+    let push = Push {
+        source_id: tenant.push_source().await.unwrap().id,
+        connector: connector("builtin:push"),
+        trigger: Trigger::Api,
+        drafts: vec![draft("p", "pushed")],
+        failed: vec![],
+        basis: BASIS.to_owned(),
+        bytes: 1,
+        now: at(50),
+    };
+    tenant.push(push).await.unwrap();
+    let new = NewRun { now: at(51), ..world.new_run() };
+    let queued = tenant.create_run(new).await.unwrap();
+    assert_eq!(tenant.request_cancel(queued, at(52)).await.unwrap(), CancelRequest::Cancelled);
+    let fired = world.system.fire(&due(id, same.scheduled, 10 + WEEK), Some(at(10 + 2 * WEEK)), at(11 + WEEK)).await;
+    assert!(matches!(fired.unwrap(), Fired::Started(_)));
+
+    tenant.save_question(question(Some(same.thread))).await.unwrap();
+    tenant.save_answer(answer(same.thread, same.message, "three weeks")).await.unwrap();
+    let last = tenant.remove_member(same.owner).await.unwrap_err();
+    assert!(matches!(last, Error::LastOne(_)), "{last}");
+    tenant.set_member(same.viewer, Role::Editor, &Audience::everything(), at(60)).await.unwrap();
+    tenant.remove_member(same.viewer).await.unwrap();
+    tenant.create_api_key(&key(id, KeyId::new()), Sha256Hash::of(format!("another of {id}"))).await.unwrap();
+    tenant.expire_api_key(same.key, at(500)).await.unwrap();
+    tenant.revoke_api_key(same.key, at(61)).await.unwrap();
+    let used = KeyUse { workspace_id: id, key_id: same.key, requests: 1, tokens: 1 };
+    world.system.record_key_use(&[used], at(62)).await.unwrap();
+    tenant.delete_invitation(same.invitation).await.unwrap();
+    assert_eq!(tenant.delete_source(same.scheduled, at(70)).await.unwrap(), None, "it has no documents");
+    tenant.delete_source(same.source, at(71)).await.unwrap().unwrap();
+    assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["p"]);
+}
+
+/// Acts in one of the twins: in the copy or in the other, where a scan meets the rows of the other side first or last; the copy's id
+/// is greater or smaller, where an index does.
+async fn act(copied: bool, greater: bool) {
+    let (world, same, first) = full().await;
+    let expected = read(&first, &same).await;
+    let twin = WorkspaceId(if greater { Uuid::max() } else { Uuid::from_u128(1) });
+    let mut record = SqliteConnection::connect(&world.test.url).await.unwrap();
+    copy(&mut record, world.workspace.id, twin).await;
+    let job = "SELECT id FROM job WHERE workspace_id = $1 AND state = 'leased'";
+    let job: Uuid = sqlx::query_scalar(job).bind(twin.0).fetch_one(&mut record).await.unwrap();
+    let lease = Lease { job_id: JobId(job), workspace_id: twin, ..first.lease.clone() };
+    let own = "UPDATE run SET job_id = $2 WHERE workspace_id = $1 AND id = $3";
+    sqlx::query(own).bind(twin.0).bind(job).bind(same.run.0).execute(&mut record).await.unwrap();
+    let second = side(&world, twin, lease).await;
+    let (ours, theirs) = if copied { (second, first) } else { (first, second) };
+    let them = theirs.tenant.workspace_id();
+    alter(&mut record, them, &same).await;
+
+    assert_eq!(read(&ours, &same).await, expected, "copied: {copied}");
+    let before = rows(&mut record, them).await;
+    write(&world, &ours, &same).await;
+    for (table, rows) in rows(&mut record, them).await {
+        assert_eq!(rows, before[&table], "copied: {copied}: {table}");
+    }
+    // A worker of the one cannot act for the other.
+    let mixed = theirs.tenant.begin_run(&ours.lease, same.run, at(80)).await;
+    assert!(matches!(mixed, Err(Error::LeaseLost)));
+    assert_eq!(world.system.heartbeat(&theirs.lease, HOUR_MS).await.unwrap(), Heartbeat::Alive);
+}
+
+#[tokio::test]
+async fn a_workspace_sees_and_changes_nothing_of_another_with_the_same_ids() {
+    for (copied, greater) in [(false, false), (false, true), (true, false), (true, true)] {
+        act(copied, greater).await;
+    }
+}
