@@ -285,7 +285,7 @@ async fn a_key_opens_its_workspace_until_it_is_rotated_away_or_revoked() {
         assert!(!listed.to_string().contains(&caller.bearer), "a key is shown once");
         assert_eq!(listed["items"][0]["last4"].as_str(), Some(&caller.bearer[caller.bearer.len() - 4..]));
 
-        let rotated = server.post(&format!("{keys}/{id}/rotate"), json!({ "overlap_s": 1 })).await.expect(201);
+        let rotated = server.post(&format!("{keys}/{id}/rotate"), json!({ "overlap_s": 4 })).await.expect(201);
         let next = Caller { server: &server, bearer: text(&rotated["key"]) };
         next.get(&documents).await.ok();
         caller.get(&documents).await.ok();

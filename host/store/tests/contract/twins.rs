@@ -108,6 +108,18 @@ fn page(docs: &[(&str, &str)]) -> Page {
     }
 }
 
+fn invitation() -> Invitation {
+    Invitation {
+        id: Uuid::now_v7(),
+        email: "eve@b".to_owned(),
+        role: Role::Viewer,
+        audience: Audience::everything(),
+        invited_by: "user:ada".to_owned(),
+        created_at: at(0),
+        expires_at: at(1_000),
+    }
+}
+
 /// A workspace with a row in every table.
 async fn full() -> (World, Same, Side) {
     let world = World::on(testing::sqlite(Default::default()).await).await;
@@ -150,15 +162,7 @@ async fn full() -> (World, Same, Side) {
         id
     };
     let (owner, viewer) = (user("ada@b", Role::Owner).await, user("bob@b", Role::Viewer).await);
-    let invitation = Invitation {
-        id: Uuid::now_v7(),
-        email: "eve@b".to_owned(),
-        role: Role::Viewer,
-        audience: Audience::everything(),
-        invited_by: "user:ada".to_owned(),
-        created_at: at(0),
-        expires_at: at(1_000),
-    };
+    let invitation = invitation();
     tenant.create_invitation(&invitation, Sha256Hash::of("invitation")).await.unwrap();
     let made = key(world.workspace.id, KeyId::new());
     tenant.create_api_key(&made, Sha256Hash::of("key")).await.unwrap();
@@ -237,6 +241,10 @@ async fn alter(record: &mut SqliteConnection, workspace: WorkspaceId, same: &Sam
         "UPDATE api_key SET name = 'theirs' WHERE workspace_id = $1",
         "UPDATE credential SET kind = 'theirs' WHERE workspace_id = $1",
         "UPDATE key_usage SET requests = 100 WHERE workspace_id = $1",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+         INSERT INTO invitation (workspace_id, id, token_hash, email, role, invited_by, created_at, expires_at)
+         SELECT $1, randomblob(16), randomblob(32), 'more', 'viewer', 'user:ada', created_at, '9999-01-01T00:00:00+00:00'
+         FROM n, workspace WHERE id = $1",
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
          INSERT INTO api_key (workspace_id, id, name, secret_hash, last4, scopes, audience, created_by, created_at)
          SELECT $1, randomblob(16), 'more', randomblob(32), 'abcd', '[]', '{}', 'user:ada', created_at FROM n, workspace WHERE id = $1",
@@ -388,6 +396,7 @@ async fn write(world: &World, side: &Side, same: &Same) {
     tenant.revoke_api_key(same.key, at(61)).await.unwrap();
     let used = KeyUse { workspace_id: id, key_id: same.key, requests: 1, tokens: 1 };
     world.system.record_key_use(&[used], at(62)).await.unwrap();
+    tenant.create_invitation(&invitation(), Sha256Hash::of(format!("another of {id}"))).await.unwrap();
     tenant.delete_invitation(same.invitation).await.unwrap();
     assert_eq!(tenant.delete_source(same.scheduled, at(70)).await.unwrap(), None, "it has no documents");
     tenant.delete_source(same.source, at(71)).await.unwrap().unwrap();
