@@ -97,10 +97,15 @@ impl Auth {
     /// Sets a new password with such a token; all sessions end.
     pub async fn reset_password(&self, token: &str, new: &str) -> Result<(), Error> {
         check_password(new, "/new_password")?;
+        let (token, invalid) = (Sha256Hash::of(token), || Error::InvalidLink("password reset"));
+        // Before the password is hashed: strangers must not keep the pool busy.
+        if !self.db.system().password_reset_stands(token, self.clock.now()).await? {
+            return Err(invalid());
+        }
         let hash = self.passwords.hash(new).await?;
-        let user = self.db.system().reset_password(Sha256Hash::of(token), &hash, self.clock.now()).await?;
+        let user = self.db.system().reset_password(token, &hash, self.clock.now()).await?;
         self.catch_up().await?;
-        user.map(|_| ()).ok_or(Error::InvalidLink("password reset"))
+        user.map(|_| ()).ok_or_else(invalid)
     }
 
     /// Invites somebody into a workspace; the token is to be brought to them.

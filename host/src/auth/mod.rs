@@ -160,8 +160,11 @@ impl Auth {
     /// Looks at the epoch now. Whoever changes something calls it, so that this host sees it at once.
     pub async fn catch_up(&self) -> Result<(), Error> {
         let epoch = self.db.system().identity_epoch().await?;
-        if self.epoch.swap(epoch, Relaxed) != epoch {
+        if self.epoch.load(Relaxed) < epoch {
+            // First, so that keys that could not be read are read with the next look.
             self.tokens.reload(&self.db).await?;
+            // It never goes back: of two looks at once, the slower one may bring the older number.
+            self.epoch.fetch_max(epoch, Relaxed);
         }
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use tributary_core::{SessionId, UserId, hash::Sha256Hash};
 use tributary_store::{NewSession, Refresh, Refreshed, Session};
@@ -111,6 +110,6 @@ impl Auth {
 /// 256 bits, for a refresh token, an invitation or a reset.
 pub(super) fn random_token() -> Result<String, Error> {
     let mut bytes = [0; 32];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| Error::Internal("no randomness".to_owned()))?;
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::Internal("no randomness".to_owned()))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }

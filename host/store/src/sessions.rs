@@ -120,6 +120,18 @@ impl SystemDb {
 
     /// Takes a refresh token and makes its successor valid.
     pub async fn refresh(&self, refresh: Refresh) -> Result<Refreshed> {
+        // A stranger's guess takes no turn at writing.
+        let mut reading = self.db.read().await?;
+        let known = q!(
+            reading,
+            fetch_optional as (Uuid),
+            "SELECT session_id FROM refresh_token WHERE hash = $1",
+            refresh.presented.0.as_slice()
+        )?;
+        drop(reading);
+        if known.is_none() {
+            return Ok(Refreshed::Refused);
+        }
         let mut cx = self.db.write().await?;
         let row = q!(
             cx,

@@ -220,6 +220,19 @@ impl SystemDb {
         cx.commit().await
     }
 
+    /// Whether it can still be used.
+    pub async fn password_reset_stands(&self, token_hash: Sha256Hash, now: Instant) -> Result<bool> {
+        let mut cx = self.db.read().await?;
+        let user = q!(
+            cx,
+            fetch_optional as (Uuid),
+            "SELECT user_id FROM password_reset WHERE token_hash = $1 AND used_at IS NULL AND expires_at > $2",
+            token_hash.0.as_slice(),
+            now
+        )?;
+        Ok(user.is_some())
+    }
+
     /// Uses it: sets the password and ends every log-in. `None`: it is not valid, or no longer.
     pub async fn reset_password(
         &self,

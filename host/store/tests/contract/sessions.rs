@@ -126,10 +126,14 @@ async fn a_password_reset_works_once_and_ends_every_session() {
         system.create_session(session(user, "a")).await.unwrap();
         let token = Sha256Hash::of("reset");
         system.create_password_reset(user, token, "user:admin", at(DAY), at(0)).await.unwrap();
+        assert!(system.password_reset_stands(token, at(1)).await.unwrap());
+        assert!(!system.password_reset_stands(token, at(DAY)).await.unwrap());
+        assert!(!system.password_reset_stands(Sha256Hash::of("other"), at(1)).await.unwrap());
         assert_eq!(system.reset_password(Sha256Hash::of("other"), "y", at(1)).await.unwrap(), None);
         assert_eq!(system.reset_password(token, "y", at(DAY)).await.unwrap(), None, "too late");
         assert_eq!(system.reset_password(token, "y", at(1)).await.unwrap(), Some(user), "{}", test.name);
         assert_eq!(system.reset_password(token, "z", at(2)).await.unwrap(), None, "used");
+        assert!(!system.password_reset_stands(token, at(2)).await.unwrap());
         assert_eq!(system.password_hash(user).await.unwrap().as_deref(), Some("y"));
         assert_eq!(system.sessions_of(user, at(3)).await.unwrap(), []);
     }
