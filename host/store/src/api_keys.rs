@@ -112,7 +112,7 @@ impl From<Row> for ApiKey {
 impl SystemDb {
     /// The key of a secret, revoked and expired ones too.
     pub async fn find_api_key(&self, secret_hash: Sha256Hash) -> Result<Option<ApiKey>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let row = q!(
             cx,
             fetch_optional as Row,
@@ -129,7 +129,7 @@ impl SystemDb {
         }
         let list = json_list(uses)?;
         let day = now.format("%Y-%m-%d").to_string();
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         // Joined, since a key may be gone with its workspace meanwhile.
         q!(
             cx,

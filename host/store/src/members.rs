@@ -117,7 +117,7 @@ impl SystemDb {
             role: String,
             audience: Option<Json<Audience>>,
         }
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let rows = q!(
             cx,
             fetch_all as Row,
@@ -139,7 +139,7 @@ impl SystemDb {
             email: String,
             user_id: Option<Uuid>,
         }
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let row = q!(
             cx,
             fetch_optional as Row,
@@ -169,7 +169,7 @@ impl SystemDb {
             role: String,
             audience: Option<Json<Audience>>,
         }
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let row = q!(
             cx,
             fetch_optional as Row,

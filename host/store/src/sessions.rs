@@ -101,7 +101,7 @@ impl SystemDb {
         let id = SessionId::new();
         let client: Option<String> =
             new.client.map(|client| client.chars().filter(|c| !c.is_control()).take(200).collect());
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         q!(
             cx,
             execute,
@@ -120,7 +120,7 @@ impl SystemDb {
 
     /// Takes a refresh token and makes its successor valid.
     pub async fn refresh(&self, refresh: Refresh) -> Result<Refreshed> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let row = q!(
             cx,
             fetch_optional as TokenRow,
@@ -169,7 +169,7 @@ impl SystemDb {
 
     /// Whether a log-in still stands, and whose it is.
     pub async fn live_session(&self, id: SessionId, now: Instant) -> Result<Option<UserId>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let user = q!(
             cx,
             fetch_optional as (Uuid),
@@ -182,7 +182,7 @@ impl SystemDb {
 
     /// A user's log-ins that stand, newest first.
     pub async fn sessions_of(&self, user: UserId, now: Instant) -> Result<Vec<Session>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let rows = q!(
             cx,
             fetch_all as Row,
@@ -205,7 +205,7 @@ impl SystemDb {
 
     /// Ends one log-in of a user. False: there is no such log-in.
     pub async fn end_session(&self, user: UserId, id: SessionId, why: &'static str, now: Instant) -> Result<bool> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let ended = q!(
             cx,
             execute,
@@ -228,7 +228,7 @@ impl SystemDb {
         why: &'static str,
         now: Instant,
     ) -> Result<u64> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let ended = end_all(&mut cx, user, except, why, now).await?;
         epoch::bump(&mut cx).await?;
         cx.commit().await?;

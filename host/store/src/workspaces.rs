@@ -52,7 +52,7 @@ impl SystemDb {
     pub async fn create_workspace(&self, new: NewWorkspace) -> Result<Workspace> {
         refuse_nul([new.name.as_str(), &new.slug])?;
         let workspace = Workspace { id: WorkspaceId::new(), name: new.name, slug: new.slug, created_at: new.now };
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         q!(
             cx,
             execute,
@@ -85,7 +85,7 @@ impl SystemDb {
     ) -> Result<Page<Workspace>> {
         let limit = limited(limit);
         let after = after.map_or(Uuid::nil(), |id| id.0);
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let rows = match visible {
             Visible::All => q!(
                 cx,
@@ -111,7 +111,7 @@ impl SystemDb {
         if slug.contains('\0') {
             return Ok(None);
         }
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let row =
             q!(cx, fetch_optional as Row, "SELECT id, name, slug, created_at FROM workspace WHERE slug = $1", slug)?;
         Ok(row.map(Workspace::from))
