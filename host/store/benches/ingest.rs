@@ -7,7 +7,9 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tributary_core::{
+    DocumentId,
     citation::ConnectorRef,
     document::{ChunkDraft, DocumentDraft, DraftContent, Provenance},
     hash::Sha256Hash,
@@ -15,9 +17,9 @@ use tributary_core::{
     run::{RunKind, RunStatus, Trigger},
 };
 use tributary_store::{
-    AuditOutcome, Durability, FeedCursor, FeedLimits, FinishRun, NewAuditEvent, NewRun, NewSource, NewWorkspace,
-    Options, PageCommit, Prune, TenantDb,
-    testing::{self, databases},
+    AuditOutcome, Durability, Engine, FeedCursor, FeedLimits, FinishRun, NewAuditEvent, NewRun, NewSource,
+    NewWorkspace, Options, PageCommit, Prune, TenantDb,
+    testing::{self, TestDb, databases},
 };
 
 const PAGE: usize = 256;
@@ -98,6 +100,51 @@ fn cpu_seconds() -> f64 {
     fields.iter().sum::<f64>() / 100.0
 }
 
+/// How long 200 reads of 30 passages took, sorted.
+async fn passages(tenant: &TenantDb, documents: &[DocumentId]) -> Vec<Duration> {
+    let mut took = Vec::new();
+    for turn in 0..200_usize {
+        let document = |place: usize| documents[(turn * 37 + place * 101) % documents.len()];
+        let hits: Vec<_> =
+            (0..30).map(|place| Hit { document_id: document(place), version: 1, chunk: 1, score: 1.0 }).collect();
+        let began = Instant::now();
+        assert_eq!(tenant.passages(&hits).await.unwrap().len(), 30);
+        took.push(began.elapsed());
+    }
+    took.sort();
+    took
+}
+
+/// The median of a statement that reads nothing: alone, and as the store reads.
+async fn smallest_read(test: &TestDb) -> (Duration, Duration) {
+    let mut record = PgConnection::connect(&test.url).await.unwrap();
+    let (mut plain, mut scoped) = (Vec::new(), Vec::new());
+    for _ in 0..500 {
+        let began = Instant::now();
+        sqlx::query("SELECT 1").execute(&mut record).await.unwrap();
+        plain.push(began.elapsed());
+        let began = Instant::now();
+        test.db.ping().await.unwrap();
+        scoped.push(began.elapsed());
+    }
+    plain.sort();
+    scoped.sort();
+    (plain[250], scoped[250])
+}
+
+/// Switches row-level security on or off in every table that has it.
+async fn row_security(url: &str, switch: &'static str) {
+    let sql = format!(
+        "DO $$ DECLARE name TEXT; BEGIN
+             FOR name IN SELECT tablename FROM pg_policies LOOP
+                 EXECUTE format('ALTER TABLE %I {switch} ROW LEVEL SECURITY', name);
+             END LOOP;
+         END $$"
+    );
+    let mut record = PgConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut record).await.unwrap();
+}
+
 #[tokio::main]
 async fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
@@ -156,22 +203,18 @@ async fn main() {
         }
         println!("{:8} feed            {:8.0} documents/s", test.name, rate(began.elapsed()));
 
-        let mut took: Vec<_> = Vec::new();
-        for turn in 0..200 {
-            let hits: Vec<_> = (0..30)
-                .map(|place| Hit {
-                    document_id: read[(turn * 37 + place * 101) % read.len()],
-                    version: 1,
-                    chunk: 1,
-                    score: 1.0,
-                })
-                .collect();
-            let began = Instant::now();
-            assert_eq!(tenant.passages(&hits).await.unwrap().len(), 30);
-            took.push(began.elapsed());
-        }
-        took.sort();
+        let took = passages(&tenant, &read).await;
         println!("{:8} 30 passages     p50 {:?}, p99 {:?}", test.name, took[100], took[198]);
+        if test.engine() == Engine::Postgres {
+            row_security(&test.url, "DISABLE").await;
+            let without = passages(&tenant, &read).await;
+            row_security(&test.url, "ENABLE").await;
+            let with = passages(&tenant, &read).await;
+            let ratio = with[100].as_secs_f64() / without[100].as_secs_f64();
+            println!("{:8} row security    p50 {:?} without, {ratio:.2} times that with it", test.name, without[100]);
+            let (plain, scoped) = smallest_read(&test).await;
+            println!("{:8} smallest read   p50 {plain:?} alone, {scoped:?} in a transaction with its scope", test.name);
+        }
 
         let began = Instant::now();
         let writes = (0..2000).map(|number| {

@@ -124,7 +124,7 @@ impl SystemDb {
             key: Row,
             archived: bool,
         }
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let row = q!(
             cx,
             fetch_optional as Found,
@@ -143,7 +143,7 @@ impl SystemDb {
         }
         let list = json_list(uses)?;
         let day = now.format("%Y-%m-%d").to_string();
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         // Joined, since a key may be gone with its workspace meanwhile.
         q!(
             cx,

@@ -289,7 +289,7 @@ pub(crate) async fn append(cx: &mut Cx, new: NewAuditEvent) -> Result<AuditEvent
 impl SystemDb {
     /// Appends an event in a transaction of its own.
     pub async fn append_audit(&self, new: NewAuditEvent) -> Result<AuditEvent> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let event = append(&mut cx, new).await?;
         cx.commit().await?;
         Ok(event)
@@ -299,7 +299,7 @@ impl SystemDb {
     pub async fn list_audit(&self, filter: &AuditFilter, before: Option<i64>, limit: i64) -> Result<Page<AuditEvent>> {
         let limit = limited(limit);
         let before = before.unwrap_or(i64::MAX);
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let rows = match filter.workspace {
             None => q!(
                 cx,
@@ -359,7 +359,7 @@ impl SystemDb {
     pub async fn verify_audit(&self) -> Result<AuditCheck> {
         let broken = |seq, fault| Ok(AuditCheck::Broken { seq, fault });
         // In one statement, so that an event appended meanwhile is in both or in neither.
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let newest = q!(
             cx,
             fetch_one as (i64, Option<i64>, Option<Vec<u8>>),
@@ -410,7 +410,7 @@ impl SystemDb {
 
     /// The next batch, oldest first.
     async fn audit_after(&self, filter: &AuditFilter, after: i64, limit: i64) -> Result<Vec<Row>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         Ok(q!(
             cx,
             fetch_all as Row,

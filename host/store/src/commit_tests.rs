@@ -36,13 +36,13 @@ async fn insert(cx: &mut Cx, email: &str) -> Result<()> {
 }
 
 async fn write(db: &Db, email: &str) -> Result<()> {
-    let mut cx = db.write().await?;
+    let mut cx = db.system().write().await?;
     insert(&mut cx, email).await?;
     cx.commit().await
 }
 
 async fn users(db: &Db) -> Vec<String> {
-    let mut cx = db.read().await.unwrap();
+    let mut cx = db.system().read().await.unwrap();
     q!(cx, fetch_all as (String), "SELECT email FROM app_user ORDER BY email").unwrap()
 }
 
@@ -88,12 +88,12 @@ async fn a_lone_write_is_committed_without_waiting_for_company() {
 async fn nothing_is_answered_before_its_commit() {
     let test = sqlite().await;
     idle().await;
-    let mut first = test.db.write().await.unwrap();
+    let mut first = test.db.system().write().await.unwrap();
     insert(&mut first, "first").await.unwrap();
     // The second waits for the writer, so that it joins the first's batch and the batch stays open behind it.
     let second = tokio::spawn({
         let db = test.db.clone();
-        async move { db.write().await }
+        async move { db.system().write().await }
     });
     idle().await;
     let answered = tokio::spawn(first.commit());
@@ -112,7 +112,7 @@ async fn a_dropped_transaction_disturbs_no_sibling() {
         let writes = (0..60).map(|number| {
             let db = test.db.clone();
             tokio::spawn(async move {
-                let mut cx = db.write().await.unwrap();
+                let mut cx = db.system().write().await.unwrap();
                 insert(&mut cx, &format!("{number:02}")).await.unwrap();
                 match number % 3 {
                     0 => cx.commit().await.unwrap(),
@@ -136,7 +136,7 @@ async fn callers_that_go_away_leave_the_writer_usable() {
         // Cut off at another place each time: waiting, entering, inserting, committing.
         let _ = tokio::time::timeout(Duration::from_micros(number * 10), write).await;
         if users(&test.db).await == ["gone"] {
-            let mut cx = test.db.write().await.unwrap();
+            let mut cx = test.db.system().write().await.unwrap();
             q!(cx, execute, "DELETE FROM app_user").unwrap();
             cx.commit().await.unwrap();
         }
@@ -160,12 +160,12 @@ async fn a_commit_that_fails_fails_the_whole_batch_and_the_writer_goes_on() {
     };
     tenant.create_run(new).await.unwrap();
     idle().await;
-    let mut first = test.db.write().await.unwrap();
+    let mut first = test.db.system().write().await.unwrap();
     insert(&mut first, "first").await.unwrap();
     let second = tokio::spawn({
         let db = test.db.clone();
         async move {
-            let mut cx = db.write().await?;
+            let mut cx = db.system().write().await?;
             // A version without its document: a deferred reference, refused only by COMMIT.
             q!(
                 cx,
@@ -193,12 +193,12 @@ async fn a_commit_that_fails_fails_the_whole_batch_and_the_writer_goes_on() {
 async fn a_transaction_that_finds_no_room_is_not_kept_and_its_siblings_know_whether_they_are() {
     let test = testing::sqlite(Options { group_hold_ms: 60_000, max_pages: Some(120), ..Options::default() }).await;
     idle().await;
-    let mut first = test.db.write().await.unwrap();
+    let mut first = test.db.system().write().await.unwrap();
     insert(&mut first, "first").await.unwrap();
     let second = tokio::spawn({
         let db = test.db.clone();
         async move {
-            let mut cx = db.write().await?;
+            let mut cx = db.system().write().await?;
             loop {
                 insert(&mut cx, &"long ".repeat(1000).replace("long", &Uuid::now_v7().to_string())).await?;
             }
@@ -222,7 +222,7 @@ async fn a_transaction_that_finds_no_room_is_not_kept_and_its_siblings_know_whet
 #[tokio::test]
 async fn closing_commits_what_waits_and_refuses_the_rest() {
     let test = sqlite().await;
-    let mut cx = test.db.write().await.unwrap();
+    let mut cx = test.db.system().write().await.unwrap();
     insert(&mut cx, "last").await.unwrap();
     let committing = tokio::spawn(cx.commit());
     tokio::task::yield_now().await;

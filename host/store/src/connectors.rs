@@ -48,7 +48,7 @@ impl SystemDb {
         size_bytes: i64,
         now: Instant,
     ) -> Result<ConnectorRef> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         q!(
             cx,
             execute,
@@ -71,7 +71,7 @@ impl SystemDb {
         if digest.contains('\0') {
             return Ok(None);
         }
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let row = q!(
             cx,
             fetch_optional as Row,
@@ -86,7 +86,7 @@ impl SystemDb {
         if id.contains('\0') {
             return Ok(None);
         }
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let row = q!(
             cx,
             fetch_optional as Row,
@@ -99,7 +99,7 @@ impl SystemDb {
 
     /// The current one of every id, by id.
     pub async fn list_connectors(&self) -> Result<Vec<InstalledConnector>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let rows = q!(
             cx,
             fetch_all as Row,

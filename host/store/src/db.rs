@@ -5,13 +5,14 @@
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
-    PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    AssertSqlSafe, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
     migrate::Migrator,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tributary_core::{WorkspaceId, principal::Principal};
+use uuid::Uuid;
 
 use crate::{
     dialect::q,
@@ -90,11 +91,31 @@ struct SqliteDb {
 }
 
 /// A connection that reads, or an open transaction, of either engine: what every query takes.
+///
+/// On PostgreSQL reading is a transaction as well, since the [`Scope`] is a setting of one.
 pub(crate) enum Cx {
     SqliteRead(PoolConnection<Sqlite>),
     SqliteWrite(WriteLease),
-    PostgresRead(PoolConnection<Postgres>),
-    PostgresWrite(Transaction<'static, Postgres>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// Whose rows a transaction reaches. On PostgreSQL row-level security holds it to that, whatever its statements ask for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scope {
+    /// One workspace's.
+    Workspace(Uuid),
+    /// Everybody's.
+    System,
+}
+
+impl Scope {
+    /// Opens a transaction and sets the scope until its end, in one round trip. A UUID needs no quoting.
+    fn begin(self, how: &str) -> String {
+        match self {
+            Self::Workspace(id) => format!("BEGIN {how}; SET LOCAL tributary.workspace = '{id}'"),
+            Self::System => format!("BEGIN {how}; SET LOCAL tributary.system = 'on'"),
+        }
+    }
 }
 
 impl Cx {
@@ -102,8 +123,7 @@ impl Cx {
         match self {
             Self::SqliteRead(connection) => Dual::Sqlite(connection),
             Self::SqliteWrite(lease) => Dual::Sqlite(lease.connection()),
-            Self::PostgresRead(connection) => Dual::Postgres(connection),
-            Self::PostgresWrite(transaction) => Dual::Postgres(transaction),
+            Self::Postgres(transaction) => Dual::Postgres(transaction),
         }
     }
 
@@ -111,8 +131,8 @@ impl Cx {
     pub(crate) async fn commit(self) -> Result<()> {
         match self {
             Self::SqliteWrite(lease) => lease.commit().await,
-            Self::PostgresWrite(transaction) => Ok(transaction.commit().await?),
-            Self::SqliteRead(_) | Self::PostgresRead(_) => Ok(()),
+            Self::Postgres(transaction) => Ok(transaction.commit().await?),
+            Self::SqliteRead(_) => Ok(()),
         }
     }
 }
@@ -143,7 +163,7 @@ impl Db {
 
     /// Asks the database for an answer.
     pub async fn ping(&self) -> Result<()> {
-        let mut cx = self.read().await?;
+        let mut cx = self.read(Scope::System).await?;
         q!(cx, fetch_one as (i64), "SELECT CAST(1 AS BIGINT)")?;
         Ok(())
     }
@@ -178,7 +198,7 @@ impl Db {
         let Some(access) = principal.access(workspace) else { return Ok(None) };
         let mut archived = access.archived;
         if principal.grant(workspace).is_none() {
-            let mut cx = self.read().await?;
+            let mut cx = self.read(Scope::Workspace(workspace.0)).await?;
             let found = q!(
                 cx,
                 fetch_optional as (bool),
@@ -204,19 +224,19 @@ impl Db {
         }
     }
 
-    /// A connection to read with. What it reads is committed.
-    pub(crate) async fn read(&self) -> Result<Cx> {
+    /// A connection to read with. What it reads is committed. On PostgreSQL nobody waits for its transaction to end.
+    pub(crate) async fn read(&self, scope: Scope) -> Result<Cx> {
         Ok(match &*self.0 {
             Dual::Sqlite(sqlite) => Cx::SqliteRead(sqlite.readers.acquire().await?),
-            Dual::Postgres(pool) => Cx::PostgresRead(pool.acquire().await?),
+            Dual::Postgres(pool) => Cx::Postgres(pool.begin_with(AssertSqlSafe(scope.begin("READ ONLY"))).await?),
         })
     }
 
     /// A write transaction.
-    pub(crate) async fn write(&self) -> Result<Cx> {
+    pub(crate) async fn write(&self, scope: Scope) -> Result<Cx> {
         Ok(match &*self.0 {
             Dual::Sqlite(sqlite) => Cx::SqliteWrite(sqlite.writer.lease().await?),
-            Dual::Postgres(pool) => Cx::PostgresWrite(pool.begin().await?),
+            Dual::Postgres(pool) => Cx::Postgres(pool.begin_with(AssertSqlSafe(scope.begin("READ WRITE"))).await?),
         })
     }
 }
@@ -276,11 +296,19 @@ async fn open_postgres(url: &str, options: &Options) -> Result<PgPool> {
         .application_name("tributary")
         // A host that is stopped inside a transaction must not hold its locks for ever.
         .options([("idle_in_transaction_session_timeout", "60s")]);
-    PgPoolOptions::new()
+    let pool = PgPoolOptions::new()
         .max_connections(options.max_connections.max(1))
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(false)
         .connect_with(connect)
         .await
-        .map_err(|error| Error::Open(format!("{error}; check that PostgreSQL runs and that the URL is right")))
+        .map_err(|error| Error::Open(format!("{error}; check that PostgreSQL runs and that the URL is right")))?;
+    let bypasses = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user";
+    if sqlx::query_scalar(bypasses).fetch_one(&pool).await? {
+        tracing::warn!(
+            "the server's PostgreSQL role bypasses row-level security, the second net between workspaces; connect as a role that is \
+             neither SUPERUSER nor BYPASSRLS"
+        );
+    }
+    Ok(pool)
 }

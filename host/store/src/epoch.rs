@@ -13,13 +13,13 @@ pub(crate) async fn bump(cx: &mut Cx) -> Result<()> {
 impl SystemDb {
     /// Grows with every change of who may do what.
     pub async fn identity_epoch(&self) -> Result<i64> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         Ok(q!(cx, fetch_one as (i64), "SELECT epoch FROM identity_epoch")?)
     }
 
     /// Forgets log-ins that ended, and invitations and resets that ran out, before this moment.
     pub async fn purge_identity(&self, before: Instant) -> Result<u64> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         q!(
             cx,
             execute,

@@ -151,7 +151,7 @@ impl TenantDb {
 impl SystemDb {
     /// Where every workspace with any change stands: what the index loops compare theirs with.
     pub async fn workspace_positions(&self) -> Result<Vec<(WorkspaceId, Position)>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let rows = q!(
             cx,
             fetch_all as (Uuid, i64),

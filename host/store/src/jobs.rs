@@ -143,7 +143,7 @@ impl SystemDb {
                 return Ok(Vec::new());
             }
             let (spent, open): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| candidate.spent);
-            let mut cx = self.db.write().await?;
+            let mut cx = self.write().await?;
             if !spent.is_empty() {
                 give_up(&mut cx, &spent.into_iter().map(|candidate| candidate.id).collect::<Vec<_>>()).await?;
             }
@@ -157,7 +157,7 @@ impl SystemDb {
     }
 
     async fn candidates(&self, kinds: &str, limit: i64) -> Result<Vec<Candidate>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         Ok(q!(
             cx,
             fetch_all as Candidate,
@@ -178,7 +178,7 @@ impl SystemDb {
 
     /// Renews a lease.
     pub async fn heartbeat(&self, lease: &Lease, lease_ms: i64) -> Result<Heartbeat> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let asked = q!(
             cx,
             fetch_optional as (bool),
@@ -207,7 +207,7 @@ impl SystemDb {
     }
 
     async fn hand_back(&self, lease: &Lease, delay_ms: i64, error: Option<&str>, given_back: i64) -> Result<bool> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let held = q!(
             cx,
             execute,
@@ -235,7 +235,7 @@ impl SystemDb {
     }
 
     async fn end(&self, lease: &Lease, state: &str, error: Option<&str>) -> Result<bool> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let held = q!(
             cx,
             execute,
@@ -252,14 +252,14 @@ impl SystemDb {
 
     /// How many jobs are in which state: `queued`, `leased`, `done`, `dead`, `cancelled`.
     pub async fn job_counts(&self) -> Result<BTreeMap<String, i64>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let rows = q!(cx, fetch_all as (String, i64), "SELECT state, COUNT(*) FROM job GROUP BY state")?;
         Ok(rows.into_iter().collect())
     }
 
     /// Forgets jobs that ended before a moment; dead ones stay until somebody has looked at them.
     pub async fn purge_finished_jobs(&self, before: Instant) -> Result<u64> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let purged =
             q!(cx, execute, "DELETE FROM job WHERE finished_at < $1 AND state IN ('done', 'cancelled')", before)?;
         cx.commit().await?;
@@ -345,7 +345,7 @@ mod tests {
                 ConnectorRef { id: "builtin:push".to_owned(), version: "0".to_owned(), digest: "d".to_owned() };
             let new = NewWorkspace { name: "w".to_owned(), slug: "w".to_owned(), push_connector: connector, now };
             let workspace = system.create_workspace(new).await.unwrap().id;
-            let mut cx = system.db.write().await.unwrap();
+            let mut cx = system.write().await.unwrap();
             for _ in 0..2000 {
                 insert(&mut cx, workspace.0, JobId::new(), &Work::Sync { run_id: RunId::new() }, now).await.unwrap();
             }

@@ -120,7 +120,7 @@ impl SystemDb {
             audience: Option<Json<Audience>>,
             archived: bool,
         }
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let rows = q!(
             cx,
             fetch_all as Row,
@@ -143,7 +143,7 @@ impl SystemDb {
             email: String,
             user_id: Option<Uuid>,
         }
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let row = q!(
             cx,
             fetch_optional as Row,
@@ -173,7 +173,7 @@ impl SystemDb {
             role: String,
             audience: Option<Json<Audience>>,
         }
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let row = q!(
             cx,
             fetch_optional as Row,

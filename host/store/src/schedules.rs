@@ -43,7 +43,7 @@ struct Row {
 impl SystemDb {
     /// Sources whose moment has come, the longest due first.
     pub async fn due(&self, now: Instant, limit: i64) -> Result<Vec<DueSource>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let rows = q!(
             cx,
             fetch_all as Row,
@@ -66,7 +66,7 @@ impl SystemDb {
     /// Fires one slot, once whoever else tries, and moves the source on to `next_run_at`: one transaction.
     pub async fn fire(&self, due: &DueSource, next_run_at: Option<Instant>, now: Instant) -> Result<Fired> {
         let workspace = due.workspace_id.0;
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let source = match sources::lock(&mut cx, workspace, due.source_id).await {
             Ok(source) if source.next_run_at == Some(due.slot) => source,
             Ok(_) | Err(Error::NotFound(_)) => return Ok(Fired::AlreadyFired),

@@ -45,7 +45,7 @@ struct Resealed {
 impl SystemDb {
     /// The name of the master key in force; `None` before anything was sealed.
     pub async fn find_master_key(&self) -> Result<Option<String>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         Ok(q!(cx, fetch_optional as (String), "SELECT key_id FROM master_key WHERE id = 1")?)
     }
 
@@ -54,7 +54,7 @@ impl SystemDb {
         if let Some(key_id) = self.find_master_key().await? {
             return Ok(key_id);
         }
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         q!(
             cx,
             execute,
@@ -68,7 +68,7 @@ impl SystemDb {
 
     /// A secret.
     pub async fn find_secret(&self, name: &str) -> Result<Option<SealedSecret>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         Ok(q!(
             cx,
             fetch_optional as SealedSecret,
@@ -80,7 +80,7 @@ impl SystemDb {
     /// The secret of a name, after offering `candidate` as the first one: of several hosts, one wins and all agree.
     /// `OtherMasterKey` when the candidate was sealed by one that is not in force.
     pub async fn keep_secret(&self, candidate: SealedSecret, now: Instant) -> Result<SealedSecret> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         prove(&mut cx, &candidate.key_id).await?;
         q!(
             cx,
@@ -104,7 +104,7 @@ impl SystemDb {
         mut reseal: impl FnMut(&SealedSecret) -> Result<Vec<u8>, E>,
         event: NewAuditEvent,
     ) -> Result<usize, E> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         prove(&mut cx, from).await?;
         let secrets = q!(cx, fetch_all as SealedSecret, "SELECT name, key_id, sealed FROM system_secret ORDER BY name")
             .map_err(Error::from)?;
@@ -131,7 +131,7 @@ impl SystemDb {
 
     /// How much is sealed.
     pub async fn count_sealed(&self) -> Result<SealedCounts> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         Ok(q!(
             cx,
             fetch_one as SealedCounts,

@@ -101,7 +101,7 @@ impl SystemDb {
         let id = SessionId::new();
         let client: Option<String> =
             new.client.map(|client| client.chars().filter(|c| !c.is_control()).take(200).collect());
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         q!(
             cx,
             execute,
@@ -121,7 +121,7 @@ impl SystemDb {
     /// Takes a refresh token and makes its successor valid.
     pub async fn refresh(&self, refresh: Refresh) -> Result<Refreshed> {
         // A stranger's guess takes no turn at writing.
-        let mut reading = self.db.read().await?;
+        let mut reading = self.read().await?;
         let known = q!(
             reading,
             fetch_optional as (Uuid),
@@ -132,7 +132,7 @@ impl SystemDb {
         if known.is_none() {
             return Ok(Refreshed::Refused);
         }
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let row = q!(
             cx,
             fetch_optional as TokenRow,
@@ -181,7 +181,7 @@ impl SystemDb {
 
     /// Whether a log-in still stands, and whose it is.
     pub async fn live_session(&self, id: SessionId, now: Instant) -> Result<Option<UserId>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let user = q!(
             cx,
             fetch_optional as (Uuid),
@@ -194,7 +194,7 @@ impl SystemDb {
 
     /// A user's log-ins that stand, newest first.
     pub async fn sessions_of(&self, user: UserId, now: Instant) -> Result<Vec<Session>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let rows = q!(
             cx,
             fetch_all as Row,
@@ -217,7 +217,7 @@ impl SystemDb {
 
     /// Ends one log-in of a user. False: there is no such log-in.
     pub async fn end_session(&self, user: UserId, id: SessionId, why: &'static str, now: Instant) -> Result<bool> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let ended = q!(
             cx,
             execute,
@@ -240,7 +240,7 @@ impl SystemDb {
         why: &'static str,
         now: Instant,
     ) -> Result<u64> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let ended = end_all(&mut cx, user, except, why, now).await?;
         epoch::bump(&mut cx).await?;
         cx.commit().await?;

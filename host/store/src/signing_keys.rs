@@ -29,13 +29,13 @@ impl std::fmt::Debug for SigningKey {
 impl SystemDb {
     /// The key that signs.
     pub async fn find_signing_key(&self) -> Result<Option<SigningKey>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         Ok(q!(cx, fetch_optional as SigningKey, "SELECT kid, sealed_pkcs8, created_at FROM signing_key WHERE in_use")?)
     }
 
     /// The keys that verify: the one that signs first, then those before it that are not retired yet.
     pub async fn verifying_keys(&self, now: Instant) -> Result<Vec<SigningKey>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         Ok(q!(
             cx,
             fetch_all as SigningKey,
@@ -46,7 +46,7 @@ impl SystemDb {
 
     /// The key that signs, after offering `candidate` as the first one: of several hosts starting at once, one wins and all agree.
     pub async fn signing_key(&self, candidate: SigningKey) -> Result<SigningKey> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         q!(
             cx,
             execute,
@@ -62,7 +62,7 @@ impl SystemDb {
 
     /// Signs with `new` from now on. The key before it verifies until `retire_at`; older ones are forgotten.
     pub async fn rotate_signing_key(&self, new: SigningKey, retire_at: Instant) -> Result<()> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         q!(cx, execute, "DELETE FROM signing_key WHERE retired_at <= $1", new.created_at)?;
         q!(cx, execute, "UPDATE signing_key SET in_use = $1, retired_at = $2 WHERE in_use", false, retire_at)?;
         q!(

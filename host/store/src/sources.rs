@@ -405,7 +405,7 @@ impl SystemDb {
     /// For connectors that ship with the server: after an update the old digest is gone. The ledger's basis changes with the
     /// digest, so that the next run reads everything again.
     pub async fn adopt_connector(&self, connector: &ConnectorRef) -> Result<u64> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let moved = q!(
             cx,
             execute,

@@ -1,6 +1,7 @@
 //! Who may reach what: the instance, or one workspace of it.
 //!
-//! All access to a workspace's rows goes through [`TenantDb`]; a second net such as row-level security has one place to be hung in.
+//! All access to a workspace's rows goes through [`TenantDb`]. Its statements ask for the workspace; on PostgreSQL row-level security is
+//! the second net, told here whose rows a transaction may reach.
 
 use std::{fmt, sync::Arc};
 
@@ -8,7 +9,7 @@ use tributary_core::{Position, WorkspaceId, audience::Audience};
 use uuid::Uuid;
 
 use crate::{
-    db::{Cx, Db},
+    db::{Cx, Db, Scope},
     dialect::q,
     error::{Error, Result},
 };
@@ -33,6 +34,14 @@ impl SystemDb {
     /// A whole workspace, for work that the record itself asks for (a job, a schedule).
     pub fn tenant(&self, workspace: WorkspaceId) -> TenantDb {
         self.tenant_for(workspace, Audience::everything(), false)
+    }
+
+    pub(crate) async fn read(&self) -> Result<Cx> {
+        self.db.read(Scope::System).await
+    }
+
+    pub(crate) async fn write(&self) -> Result<Cx> {
+        self.db.write(Scope::System).await
     }
 
     pub(crate) fn tenant_for(&self, workspace: WorkspaceId, audience: Audience, archived: bool) -> TenantDb {
@@ -66,11 +75,11 @@ impl TenantDb {
     }
 
     pub(crate) async fn read(&self) -> Result<Cx> {
-        self.db.read().await
+        self.db.read(Scope::Workspace(self.key())).await
     }
 
     pub(crate) async fn write(&self) -> Result<Cx> {
-        self.db.write().await
+        self.db.write(Scope::Workspace(self.key())).await
     }
 
     /// Numbers the transaction: the last lock it takes, so that numbers are gapless and in commit order. A plain sequence is not: 11 can

@@ -16,6 +16,9 @@ use crate::db::{Db, Engine, Options, POSTGRES};
 /// The environment variable that holds the admin URL of the test cluster.
 pub const POSTGRES_URL: &str = "TRIBUTARY_TEST_POSTGRES";
 
+/// Owns the databases of tests. An ordinary role: row-level security does not hold a superuser.
+const ROLE: &str = "tributary_test";
+
 /// A migrated database of one test. Dropping it removes the database.
 pub struct TestDb {
     /// `sqlite` or `postgres`, for messages.
@@ -65,9 +68,9 @@ pub async fn postgres(options: Options) -> Option<TestDb> {
     let template = template(&admin).await;
     let database = format!("tributary_test_{}", Uuid::now_v7().simple());
     let mut connection = admin.connect().await.expect("the test cluster answers");
-    run(&mut connection, format!("CREATE DATABASE {database} TEMPLATE {template}")).await;
+    run(&mut connection, format!("CREATE DATABASE {database} TEMPLATE {template} OWNER {ROLE}")).await;
     let _ = connection.close().await;
-    let url = admin.clone().database(&database).to_url_lossy().to_string();
+    let url = as_role(&admin, &database).to_url_lossy().to_string();
     let db = Db::open(&url, options).await.expect("a copied PostgreSQL database opens");
     Some(TestDb { name: "postgres", db, url, _guard: Guard::Postgres { admin: Box::new(admin), database } })
 }
@@ -85,10 +88,16 @@ async fn template(admin: &PgConnectOptions) -> String {
         .await
         .expect("the test cluster lists its databases");
     if !made {
+        let role = format!(
+            "DO $$ BEGIN
+                 IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '{ROLE}') THEN CREATE ROLE {ROLE} LOGIN PASSWORD '{ROLE}'; END IF;
+             END $$"
+        );
+        run(&mut connection, role).await;
         // Under another name until it is complete: a process killed here must not leave half a template.
         let draft = format!("{name}_{}", Uuid::now_v7().simple());
-        run(&mut connection, format!("CREATE DATABASE {draft}")).await;
-        let url = admin.clone().database(&draft).to_url_lossy().to_string();
+        run(&mut connection, format!("CREATE DATABASE {draft} OWNER {ROLE}")).await;
+        let url = as_role(admin, &draft).to_url_lossy().to_string();
         let db = Db::open(&url, Options::default()).await.expect("a new PostgreSQL database opens");
         db.migrate().await.expect("a new PostgreSQL database migrates");
         db.close().await.expect("a PostgreSQL database closes");
@@ -96,6 +105,10 @@ async fn template(admin: &PgConnectOptions) -> String {
     }
     let _ = connection.close().await;
     name
+}
+
+fn as_role(admin: &PgConnectOptions, database: &str) -> PgConnectOptions {
+    admin.clone().database(database).username(ROLE).password(ROLE)
 }
 
 async fn run(connection: &mut PgConnection, sql: String) {
@@ -114,6 +127,7 @@ pub async fn execute(url: &str, sql: &str) -> Result<(), sqlx::Error> {
         return connection.close().await;
     }
     let mut connection = PgConnection::connect(url).await?;
+    sqlx::raw_sql("SET tributary.system = 'on'").execute(&mut connection).await?;
     sqlx::raw_sql(sql).execute(&mut connection).await?;
     connection.close().await
 }

@@ -93,7 +93,7 @@ pub(crate) fn lower(email: &str) -> String {
 impl SystemDb {
     /// Makes somebody. The address must be free.
     pub async fn create_user(&self, new: NewUser) -> Result<User> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let user = insert(&mut cx, new).await?;
         cx.commit().await?;
         Ok(user)
@@ -104,7 +104,7 @@ impl SystemDb {
         if email.contains('\0') {
             return Ok(None);
         }
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let row = q!(
             cx,
             fetch_optional as WithHash,
@@ -116,21 +116,21 @@ impl SystemDb {
 
     /// The user of an id.
     pub async fn find_user(&self, id: UserId) -> Result<Option<User>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let row = q!(cx, fetch_optional as Row, concat!("SELECT ", columns!(), " FROM app_user WHERE id = $1"), id.0)?;
         Ok(row.map(User::from))
     }
 
     /// The hash of a user's password.
     pub async fn password_hash(&self, id: UserId) -> Result<Option<String>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         Ok(q!(cx, fetch_optional as (String), "SELECT password_hash FROM app_user WHERE id = $1", id.0)?)
     }
 
     /// Everybody, oldest first.
     pub async fn list_users(&self, after: Option<UserId>, limit: i64) -> Result<Page<User>> {
         let limit = limited(limit);
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let rows = q!(
             cx,
             fetch_all as Row,
@@ -144,7 +144,7 @@ impl SystemDb {
     /// Changes somebody. Deactivating ends their log-ins; the last active administrator of the instance stays one.
     pub async fn update_user(&self, id: UserId, update: UserUpdate, now: Instant) -> Result<User> {
         refuse_nul(update.name.as_deref())?;
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         // All of them, so that two administrators cannot remove one another at the same moment.
         let admins = q!(
             cx,
@@ -189,7 +189,7 @@ impl SystemDb {
         keep: Option<tributary_core::SessionId>,
         now: Instant,
     ) -> Result<()> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         q!(cx, execute, "UPDATE app_user SET password_hash = $2 WHERE id = $1", id.0, password_hash)?;
         sessions::end_all(&mut cx, id, keep, "password_changed", now).await?;
         epoch::bump(&mut cx).await?;
@@ -205,7 +205,7 @@ impl SystemDb {
         expires_at: Instant,
         now: Instant,
     ) -> Result<()> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         q!(
             cx,
             execute,
@@ -222,7 +222,7 @@ impl SystemDb {
 
     /// Whether it can still be used.
     pub async fn password_reset_stands(&self, token_hash: Sha256Hash, now: Instant) -> Result<bool> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let user = q!(
             cx,
             fetch_optional as (Uuid),
@@ -240,7 +240,7 @@ impl SystemDb {
         password_hash: &str,
         now: Instant,
     ) -> Result<Option<UserId>> {
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         let user = q!(
             cx,
             fetch_optional as (Uuid),
@@ -258,13 +258,13 @@ impl SystemDb {
 
     /// Whether anybody can log in.
     pub async fn any_user(&self) -> Result<bool> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         Ok(q!(cx, fetch_optional as (Uuid), "SELECT id FROM app_user LIMIT 1")?.is_some())
     }
 
     /// How many there are.
     pub async fn count_users(&self) -> Result<i64> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         Ok(q!(cx, fetch_one as (i64), "SELECT COUNT(*) FROM app_user")?)
     }
 }

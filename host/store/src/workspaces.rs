@@ -111,7 +111,7 @@ impl SystemDb {
             archived_at: None,
             created_at: new.now,
         };
-        let mut cx = self.db.write().await?;
+        let mut cx = self.write().await?;
         q!(
             cx,
             execute,
@@ -144,7 +144,7 @@ impl SystemDb {
     ) -> Result<Page<Workspace>> {
         let limit = limited(limit);
         let after = after.map_or(Uuid::nil(), |id| id.0);
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let rows = match visible {
             Visible::All => q!(
                 cx,
@@ -175,7 +175,7 @@ impl SystemDb {
 
     /// What became of a workspace that was to be deleted.
     pub async fn workspace_deletion(&self, id: WorkspaceId) -> Result<Option<WorkspaceDeletion>> {
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         Ok(q!(
             cx,
             fetch_optional as WorkspaceDeletion,
@@ -189,7 +189,7 @@ impl SystemDb {
         if slug.contains('\0') {
             return Ok(None);
         }
-        let mut cx = self.db.read().await?;
+        let mut cx = self.read().await?;
         let row = q!(
             cx,
             fetch_optional as Row,

@@ -17,15 +17,15 @@ const REDUNDANT: [(&str, &str, &str); 3] = [
 const EVERYTHING: &str = "TRIBUTARY_TEST_ALL_PREDICATES";
 
 /// One predicate: the value of [`DROPPED`] that leaves it out, and what it is part of.
-struct Predicate {
-    place: String,
-    file: String,
+pub struct Predicate {
+    pub place: String,
+    pub file: String,
     statement: String,
     text: String,
 }
 
 /// Every tenant predicate of the store's sources.
-fn all() -> Vec<Predicate> {
+pub fn all() -> Vec<Predicate> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files: Vec<_> = fs::read_dir(&sources).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

@@ -130,6 +130,7 @@ async fn left_of(world: &World) -> Vec<(String, i64)> {
         }
     } else {
         let mut connection = PgConnection::connect(url).await.unwrap();
+        sqlx::query("SET tributary.system = 'on'").execute(&mut connection).await.unwrap();
         let tables: Vec<String> = sqlx::query_scalar(
             "SELECT table_name::text FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'workspace_id'",
         )
