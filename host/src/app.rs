@@ -104,7 +104,7 @@ impl App {
         };
         let tasks = TaskTracker::new();
         let vault = Arc::new(Vault::open(db.clone(), clock.clone(), &config).await?);
-        let auth = Arc::new(Auth::open(db.clone(), clock.clone(), config.environment, &vault).await?);
+        let auth = Arc::new(Auth::open(db.clone(), clock.clone(), config.environment, vault.clone()).await?);
         let plugins = Arc::new(Plugins::new(db.clone(), clock.clone(), sandbox));
         let knowledge = Arc::new(Knowledge::new(indexes.clone()));
         Ok(Arc::new(Self {

@@ -25,6 +25,8 @@ pub(crate) struct Options {
 pub(crate) fn test(options: Options) -> Result<()> {
     // First what can stop us, then the long build.
     packages::ensure("Python 3", "python3", || find_program("python3").is_some())?;
+    packages::ensure("Chromium", "chromium", || find_program("chromium").is_some())?;
+    packages::ensure("Node.js", "nodejs", || find_program("node").is_some())?;
     Services::ensure_installed()?;
     let path = ensure_nextest()?;
 

@@ -174,6 +174,8 @@ pub enum Power {
     Role(Role),
     /// A key's scopes.
     Scopes(Vec<Scope>),
+    /// A visitor of a widget: they ask and read their own conversation, nothing else.
+    Visitor,
 }
 
 impl Power {
@@ -182,6 +184,7 @@ impl Power {
         let rule = action.rule();
         match self {
             Self::Role(role) => *role >= rule.role,
+            Self::Visitor => action == Action::Chat,
             // A key is there to be used: that its workspace exists is no secret to it.
             Self::Scopes(_) if action == Action::ReadWorkspace => true,
             Self::Scopes(scopes) => {
@@ -211,5 +214,11 @@ mod tests {
         }
         assert!(!Power::Scopes(vec![Scope::Chat]).allows(Action::ReadKnowledge));
         assert!(Power::Scopes(vec![Scope::Admin]).allows(Action::ReadKnowledge));
+    }
+
+    #[test]
+    fn a_visitor_chats_and_does_nothing_else() {
+        let allowed: Vec<_> = RULES.iter().map(|rule| rule.action).filter(|it| Power::Visitor.allows(*it)).collect();
+        assert_eq!(allowed, [Action::Chat]);
     }
 }

@@ -44,8 +44,10 @@ ids! {
     UserId,
     /// One log-in of a person, with the refresh tokens that followed from it.
     SessionId,
-    /// An API key.
+    /// An API key or widget key.
     KeyId,
+    /// Somebody who chats on a site through a widget.
+    VisitorId,
     /// The unit of tenancy: documents, sources and chats of one team.
     WorkspaceId,
     /// Where documents come from.

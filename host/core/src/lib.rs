@@ -17,11 +17,13 @@ pub mod principal;
 pub mod query;
 pub mod run;
 pub mod source;
+pub mod widget;
 pub mod workspace;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use id::{
-    CredentialId, DocumentId, JobId, KeyId, MessageId, RunId, SessionId, SourceId, ThreadId, UserId, WorkspaceId,
+    CredentialId, DocumentId, JobId, KeyId, MessageId, RunId, SessionId, SourceId, ThreadId, UserId, VisitorId,
+    WorkspaceId,
 };
 
 /// A moment, UTC, always truncated to microseconds so that it survives both databases unchanged.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    KeyId, SessionId, UserId, WorkspaceId,
+    KeyId, SessionId, UserId, VisitorId, WorkspaceId,
     access::{Action, Power, Role},
     audience::Audience,
 };
@@ -19,8 +19,10 @@ pub struct Principal {
     pub instance_admin: bool,
     /// What they may do where.
     pub grants: Vec<Grant>,
-    /// How much a key may ask for; for people nothing is set.
+    /// How much a key may ask for, with all its visitors when it is a widget's; for people nothing is set.
     pub limits: KeyLimits,
+    /// How much a visitor may ask for alone.
+    pub visitor_limits: KeyLimits,
 }
 
 /// How much a key may ask for. What is absent is as the server has it.
@@ -44,6 +46,19 @@ pub struct KeyLimits {
     pub tokens_per_month: Option<u64>,
 }
 
+impl KeyLimits {
+    /// These, and the others where nothing is set.
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            requests_per_minute: self.requests_per_minute.or(others.requests_per_minute),
+            requests_per_day: self.requests_per_day.or(others.requests_per_day),
+            requests_per_month: self.requests_per_month.or(others.requests_per_month),
+            tokens_per_day: self.tokens_per_day.or(others.tokens_per_day),
+            tokens_per_month: self.tokens_per_month.or(others.tokens_per_month),
+        }
+    }
+}
+
 /// A person or a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
@@ -56,6 +71,13 @@ pub enum Actor {
     },
     /// A program with a key.
     Key(KeyId),
+    /// Somebody who chats on a site through a widget.
+    Visitor {
+        /// Who.
+        id: VisitorId,
+        /// By which widget key.
+        key: KeyId,
+    },
     /// The server's own command line or its first start.
     Operator,
 }
@@ -76,7 +98,13 @@ pub struct Grant {
 impl Principal {
     /// The operator of the server.
     pub fn operator() -> Self {
-        Self { actor: Actor::Operator, instance_admin: true, grants: Vec::new(), limits: KeyLimits::default() }
+        Self {
+            actor: Actor::Operator,
+            instance_admin: true,
+            grants: Vec::new(),
+            limits: KeyLimits::default(),
+            visitor_limits: KeyLimits::default(),
+        }
     }
 
     /// What this caller was granted in a workspace by name; an instance administrator needs none.
@@ -99,7 +127,7 @@ impl Principal {
         self.access(workspace).map(|grant| grant.power.allows(action))
     }
 
-    /// How records name this caller: `user:<id>`, `key:<id>`, `operator`.
+    /// How records name this caller: `user:<id>`, `key:<id>`, `visitor:<id>`, `operator`.
     pub fn label(&self) -> String {
         self.actor.to_string()
     }
@@ -110,6 +138,7 @@ impl fmt::Display for Actor {
         match self {
             Self::User { id, .. } => write!(f, "user:{id}"),
             Self::Key(id) => write!(f, "key:{id}"),
+            Self::Visitor { id, .. } => write!(f, "visitor:{id}"),
             Self::Operator => f.write_str("operator"),
         }
     }

@@ -11,6 +11,7 @@ mod passwords;
 mod sessions;
 mod tokens;
 mod usage;
+mod widgets;
 
 use std::{
     sync::{
@@ -30,15 +31,16 @@ use tributary_core::{
     hash::Sha256Hash,
     principal::{Actor, Grant, KeyLimits, Principal},
 };
-use tributary_store::Db;
+use tributary_store::{ApiKey, Db};
 
 pub use accounts::{Accepted, NewAccount};
 pub use bootstrap::{FirstAdmin, Given, generate_password};
-pub use keys::{Environment, Secret};
+pub use keys::{Environment, Kind, Secret};
 pub use passwords::Passwords;
 pub use sessions::{LoggedIn, Origin};
 pub use tokens::{ACCESS_TOKEN_LIFETIME, Jwk, Tokens};
 pub use usage::KeyUseMeter;
+pub use widgets::{MadeWidget, NewWidget, Visit, WidgetKey, WidgetRefusal};
 
 use crate::secrets::Vault;
 use keys::Malformed;
@@ -70,7 +72,7 @@ pub enum Error {
     RefreshTokenReused,
     /// Not a key of ours.
     #[error("{0}")]
-    InvalidKey(&'static str),
+    InvalidKey(String),
     /// An invitation or reset that does not stand.
     #[error("this {0} is not valid: it was used, taken back, or has expired; ask for a new one")]
     InvalidLink(&'static str),
@@ -85,6 +87,12 @@ pub enum Error {
     /// Too many log-ins at once.
     #[error("too many log-ins at once; try again in a moment")]
     Busy,
+    /// Not a token of a visit that goes on here.
+    #[error("the visit is over, or began with another key or on another origin: begin a new one")]
+    InvalidVisit,
+    /// A page may not use a widget key.
+    #[error("{0}")]
+    Widget(WidgetRefusal),
     /// The signing key could not be sealed or opened.
     #[error(transparent)]
     Secrets(#[from] crate::secrets::Error),
@@ -94,6 +102,12 @@ pub enum Error {
     /// A defect.
     #[error("{0}")]
     Internal(String),
+}
+
+impl From<Malformed> for Error {
+    fn from(malformed: Malformed) -> Self {
+        Self::InvalidKey(malformed.to_string())
+    }
 }
 
 /// What a caller is remembered by.
@@ -122,16 +136,26 @@ pub struct Auth {
     key_use: KeyUseMeter,
     epoch: AtomicI64,
     known: Cache<Credential, Known>,
+    /// Widget keys and the epoch they were read under.
+    widgets: Cache<Sha256Hash, (i64, Option<Arc<WidgetKey>>)>,
+    vault: Arc<Vault>,
 }
 
 impl Auth {
     /// Loads the signing keys, making one on the first start of the first host.
-    pub async fn open(db: Db, clock: Arc<dyn Clock>, environment: Environment, vault: &Vault) -> Result<Self, Error> {
-        let tokens = Tokens::open(&db, clock.clone(), vault).await?;
+    pub async fn open(
+        db: Db,
+        clock: Arc<dyn Clock>,
+        environment: Environment,
+        vault: Arc<Vault>,
+    ) -> Result<Self, Error> {
+        let tokens = Tokens::open(&db, clock.clone(), &vault).await?;
         let epoch = db.system().identity_epoch().await?.into();
         let known = Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build();
+        let widgets = Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build();
         let key_use = KeyUseMeter::new(db.clone(), clock.clone());
-        Ok(Self { db, clock, environment, passwords: Passwords::new()?, tokens, key_use, epoch, known })
+        let passwords = Passwords::new()?;
+        Ok(Self { db, clock, environment, passwords, tokens, key_use, epoch, known, widgets, vault })
     }
 
     /// Keeps what is remembered in step with the record, until the server stops.
@@ -188,18 +212,11 @@ impl Auth {
 
     /// The caller behind a bearer credential: an access token or an API key.
     pub async fn authenticate(&self, bearer: &str) -> Result<Arc<Principal>, Error> {
-        if keys::looks_like_key(bearer) {
-            let hash = keys::parse(bearer, self.environment).map_err(|malformed| match malformed {
-                Malformed::Checksum => Error::InvalidKey("the API key was cut or mistyped: its checksum does not fit"),
-                Malformed::Environment(Environment::Test) => {
-                    Error::InvalidKey("this is a test key, and this server takes live keys only")
-                }
-                Malformed::Environment(Environment::Live) => {
-                    Error::InvalidKey("this is a live key, and this server takes test keys only")
-                }
-            })?;
+        if Kind::of(bearer).is_some() {
+            let hash = keys::parse(bearer, Kind::Server, self.environment)?;
             let principal = self.known(Credential::Key(hash)).await?;
-            let principal = principal.ok_or(Error::InvalidKey("the API key is unknown, revoked or expired"))?;
+            let principal =
+                principal.ok_or_else(|| Error::InvalidKey("the API key is unknown, revoked or expired".to_owned()))?;
             self.key_use.count_request(&principal);
             return Ok(principal);
         }
@@ -207,8 +224,12 @@ impl Auth {
         self.known(Credential::Session(verified.session, verified.user)).await?.ok_or(Error::InvalidToken)
     }
 
+    fn epoch(&self) -> i64 {
+        self.epoch.load(Relaxed)
+    }
+
     async fn known(&self, credential: Credential) -> Result<Option<Arc<Principal>>, Error> {
-        let epoch = self.epoch.load(Relaxed);
+        let epoch = self.epoch();
         let known = match self.known.get(&credential).await {
             Some(known) if known.epoch == epoch => known,
             _ => {
@@ -249,16 +270,19 @@ impl Auth {
             instance_admin: found.instance_admin,
             grants: grants.collect(),
             limits: KeyLimits::default(),
+            visitor_limits: KeyLimits::default(),
         }))
     }
 
     async fn load_key(&self, hash: Sha256Hash) -> Result<(Option<Principal>, Option<Instant>), Error> {
         let found = self.db.system().find_api_key(hash).await?;
-        let Some((key, archived)) = found.filter(|(key, _)| key.revoked_at.is_none()) else { return Ok((None, None)) };
+        let stands = |key: &ApiKey| key.revoked_at.is_none() && key.widget.is_none();
+        let Some((key, archived)) = found.filter(|(key, _)| stands(key)) else { return Ok((None, None)) };
         let power = Power::Scopes(key.scopes);
         let grant = Grant { workspace_id: key.workspace_id, power, audience: key.audience, archived };
         let (actor, limits) = (Actor::Key(key.id), key.limits);
-        let principal = Principal { actor, instance_admin: false, grants: vec![grant], limits };
+        let visitor_limits = KeyLimits::default();
+        let principal = Principal { actor, instance_admin: false, grants: vec![grant], limits, visitor_limits };
         Ok((Some(principal), key.expires_at))
     }
 

@@ -13,7 +13,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use moka::sync::Cache;
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tributary_core::{Clock, SessionId, UserId, hash::Sha256Hash};
 use tributary_store::{Db, SigningKey};
 use uuid::Uuid;
@@ -24,7 +24,7 @@ use crate::secrets::{self, Sealer, Vault};
 /// How long an access token is valid.
 pub const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(600);
 
-const ISSUER: &str = "tributary";
+pub(super) const ISSUER: &str = "tributary";
 const AUDIENCE: &str = "tributary-api";
 /// RFC 9068.
 const TYPE: &str = "at+jwt";
@@ -179,11 +179,15 @@ impl Tokens {
             exp: now + ACCESS_TOKEN_LIFETIME.as_secs().cast_signed(),
             jti: Uuid::now_v7(),
         };
+        self.sign(TYPE, &claims)
+    }
+
+    /// Signs the claims of a token of some type.
+    pub(super) fn sign(&self, token_type: &str, claims: &impl Serialize) -> Result<String, Error> {
         let keys = self.keys();
         let header =
-            Header { typ: Some(TYPE.to_owned()), kid: Some(keys.kid.clone()), ..Header::new(Algorithm::EdDSA) };
-        encode(&header, &claims, &keys.signing)
-            .map_err(|error| Error::Internal(format!("cannot sign a token: {error}")))
+            Header { typ: Some(token_type.to_owned()), kid: Some(keys.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        encode(&header, claims, &keys.signing).map_err(|error| Error::Internal(format!("cannot sign a token: {error}")))
     }
 
     /// The log-in a token was issued to.
@@ -209,24 +213,39 @@ impl Tokens {
 
     /// Everything but the times.
     fn check(&self, token: &str) -> Result<Verified, Error> {
-        let header = decode_header(token).map_err(|_| Error::InvalidToken)?;
-        let keys = self.keys();
-        let key = keys.verifying.iter().find(|(kid, _)| header.kid.as_deref() == Some(kid));
-        let (Some(TYPE), Some((_, key))) = (header.typ.as_deref(), key) else { return Err(Error::InvalidToken) };
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp", "nbf"]);
-        // Times are checked against the injected clock, with every use.
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        let claims = decode::<Claims>(token, key, &validation).map_err(|_| Error::InvalidToken)?.claims;
+        let claims: Claims = self.claims(TYPE, AUDIENCE, token)?;
         Ok(Verified {
             user: UserId(claims.sub),
             session: SessionId(claims.sid),
             not_before: claims.nbf,
             expires: claims.exp,
         })
+    }
+
+    /// The claims of a token of ours of this type and for this audience; the times in them are not looked at.
+    pub(super) fn claims<C: DeserializeOwned>(
+        &self,
+        token_type: &str,
+        audience: &str,
+        token: &str,
+    ) -> Result<C, Error> {
+        if token.len() > LONGEST_TOKEN_BYTES {
+            return Err(Error::InvalidToken);
+        }
+        let header = decode_header(token).map_err(|_| Error::InvalidToken)?;
+        let keys = self.keys();
+        let key = keys.verifying.iter().find(|(kid, _)| header.kid.as_deref() == Some(kid));
+        let (true, Some((_, key))) = (header.typ.as_deref() == Some(token_type), key) else {
+            return Err(Error::InvalidToken);
+        };
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[audience]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp", "nbf"]);
+        // Times are checked against the injected clock, with every use.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        Ok(decode::<C>(token, key, &validation).map_err(|_| Error::InvalidToken)?.claims)
     }
 
     /// The refresh token that follows another: the same one every time, and known to nobody without the server's key. So that a

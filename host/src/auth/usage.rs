@@ -39,7 +39,10 @@ impl KeyUseMeter {
     }
 
     fn count(&self, principal: &Principal, requests: i64, tokens: i64) {
-        let (Actor::Key(key), [grant]) = (principal.actor, principal.grants.as_slice()) else { return };
+        let (Actor::Key(key) | Actor::Visitor { key, .. }, [grant]) = (principal.actor, principal.grants.as_slice())
+        else {
+            return;
+        };
         let mut open = self.open.lock().unwrap_or_else(|broken| broken.into_inner());
         let used = open.uses.entry((grant.workspace_id, key)).or_default();
         used.0 += requests;

@@ -2,12 +2,13 @@
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use tributary_core::{KeyId, access::Scope, audience::Audience, principal::KeyLimits};
+use tributary_core::{KeyId, SourceId, access::Scope, audience::Audience, principal::KeyLimits, widget::Identity};
 use tributary_store::ApiKey;
 
 use super::{operator::Common, record};
-use crate::auth::Secret;
+use crate::auth::{Kind, NewWidget, Secret};
 
 #[derive(Args)]
 pub(super) struct Key {
@@ -40,8 +41,20 @@ struct Create {
     /// For people, such as "Shop backend"
     name: String,
     /// chat, knowledge:read, documents:write, sources:manage, webhooks:manage or admin; may be given several times
-    #[arg(long = "scope", required = true, value_name = "SCOPE", value_parser = scope)]
+    #[arg(long = "scope", required_unless_present = "origins", conflicts_with = "origins", value_name = "SCOPE", value_parser = scope)]
     scopes: Vec<Scope>,
+    /// Makes it a widget key, for pages of this origin, such as https://shop.example; may be given several times
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
+    /// Only documents of this source; may be given several times. A widget key needs --source or --kind
+    #[arg(long = "source", value_name = "ID")]
+    sources: Vec<SourceId>,
+    /// Only documents of this kind, such as product; may be given several times
+    #[arg(long = "kind", value_name = "KIND")]
+    kinds: Vec<String>,
+    /// Whether the site says, signed, who the visitors of its widget are: none, optional or required
+    #[arg(long, default_value = "none", requires = "origins", value_parser = identity)]
+    identity: Identity,
     #[command(flatten)]
     common: Common,
 }
@@ -62,9 +75,14 @@ fn scope(text: &str) -> Result<Scope, String> {
     })
 }
 
+fn identity(text: &str) -> Result<Identity, String> {
+    serde_json::from_value(json!(text)).map_err(|_| "there are none, optional and required".to_owned())
+}
+
 fn shown(key: &ApiKey) -> Value {
     json!({
         "id": key.id, "name": key.name, "last4": key.last4, "scopes": key.scopes, "audience": key.audience,
+        "origins": key.widget.as_ref().map(|widget| &widget.origins),
         "created_at": key.created_at, "expires_at": key.expires_at, "revoked_at": key.revoked_at, "last_used_at": key.last_used_at,
     })
 }
@@ -88,8 +106,9 @@ impl List {
         let keys: Vec<_> = tenant.api_keys().await?.iter().map(shown).collect();
         let text = |key: &Value, field: &str| key[field].as_str().unwrap_or_default().to_owned();
         let now = operator.clock.now().to_rfc3339();
-        operator.print(["NAME", "KEY", "SCOPES", "STATE", "LAST USED", "ID"], &keys, |key| {
-            let scopes = key["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        operator.print(["NAME", "KEY", "SCOPES OR ORIGINS", "STATE", "LAST USED", "ID"], &keys, |key| {
+            let scopes = key["scopes"].as_array().into_iter().chain(key["origins"].as_array()).flatten();
+            let scopes = scopes.filter_map(Value::as_str);
             let expired = key["expires_at"].as_str().is_some_and(|at| at <= now.as_str());
             let state = if key["revoked_at"].is_string() {
                 "revoked"
@@ -120,15 +139,32 @@ impl Create {
         let (workspace, tenant) = operator.workspace(&self.workspace).await?;
         let name = tributary_search::text::line(&self.name);
         ensure!((1..=100).contains(&name.chars().count()), "a name has 1 to 100 characters");
-        let secret = Secret::generate(operator.auth.environment());
+        let audience = Audience {
+            source_ids: Some(self.sources).filter(|ids| !ids.is_empty()),
+            kinds: Some(self.kinds).filter(|kinds| !kinds.is_empty()),
+            field: None,
+        };
+        let kind = if self.origins.is_empty() { Kind::Server } else { Kind::Widget };
+        let made = if kind == Kind::Widget {
+            let new =
+                NewWidget { origins: self.origins, identity: self.identity, visitor_limits: KeyLimits::default() };
+            Some(operator.auth.make_widget(workspace.id, &audience, new).await?)
+        } else {
+            None
+        };
+        let (widget, identity_secret, sealed_identity_secret) =
+            made.map_or((None, None, None), |it| (Some(it.widget), it.identity_secret, it.sealed_identity_secret));
+        let secret = Secret::generate(kind, operator.auth.environment());
         let key = ApiKey {
             id: KeyId::new(),
             workspace_id: workspace.id,
             name,
             last4: secret.last4().to_owned(),
             scopes: self.scopes,
-            audience: Audience::everything(),
+            audience,
             limits: KeyLimits::default(),
+            widget,
+            sealed_identity_secret,
             created_by: "operator".to_owned(),
             created_at: operator.clock.now(),
             expires_at: None,
@@ -140,7 +176,12 @@ impl Create {
         operator.done("key create", Some(&tenant), format!("key_id={}", key.id)).await?;
         let mut thing = shown(&key);
         thing["key"] = json!(secret.expose());
-        let sentence = format!("The key {:?} of {}, shown once:\n{}", key.name, workspace.name, secret.expose());
+        let mut sentence = format!("The key {:?} of {}, shown once:\n{}", key.name, workspace.name, secret.expose());
+        if let Some(identity_secret) = identity_secret {
+            thing["identity_secret"] = json!(identity_secret.expose_secret());
+            sentence += "\nIts site signs the identities of visitors with this secret, shown once:\n";
+            sentence += identity_secret.expose_secret();
+        }
         operator.say(&sentence, &thing)
     }
 }

@@ -41,8 +41,8 @@ impl Common {
             .await
             .context("this database has another schema; start this version of `tributary serve` on it once")?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let vault = Vault::open(db.clone(), clock.clone(), &config).await?;
-        let auth = Auth::open(db.clone(), clock.clone(), config.environment, &vault).await?;
+        let vault = Arc::new(Vault::open(db.clone(), clock.clone(), &config).await?);
+        let auth = Auth::open(db.clone(), clock.clone(), config.environment, vault).await?;
         Ok(Operator { db, auth, clock, json: self.json })
     }
 }

@@ -43,7 +43,12 @@ pub(super) fn may(action: Action, mut routes: OpenApiRouter<Arc<App>>) -> OpenAp
             operation.responses.responses.insert("403".to_owned(), refusal.build().into());
         }
     }
-    routes.route_layer(Extension(Purpose(action)))
+    routes.route_layer(for_action(action))
+}
+
+/// Tells [`Entrance`] what a route is for. For routes whose callers come in another way than those of [`may`].
+pub(super) fn for_action(action: Action) -> Extension<impl Clone + Send + Sync + 'static> {
+    Extension(Purpose(action))
 }
 
 /// The verified caller. Put into the request by [`super::require_login`].
@@ -157,6 +162,7 @@ fn needed(power: &Power, action: Action) -> String {
             let scope = serde_json::to_value(scope).unwrap_or_default();
             format!("this needs a key with the scope {}", scope.as_str().unwrap_or_default())
         }
+        (Power::Visitor, _) => "visitors chat and read their own conversation, nothing else".to_owned(),
         (Power::Scopes(_), None) => "no API key may do this: a person has to log in".to_owned(),
     }
 }

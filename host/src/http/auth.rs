@@ -29,7 +29,7 @@ use super::{
 use crate::{
     app::App,
     audit,
-    auth::{self, ACCESS_TOKEN_LIFETIME, Jwk, LoggedIn, Origin},
+    auth::{self, ACCESS_TOKEN_LIFETIME, Jwk, LoggedIn, Origin, WidgetRefusal},
     limits,
 };
 
@@ -43,6 +43,19 @@ impl FromRequestParts<Arc<App>> for RequestOrigin {
         let ClientIp(ip) = ClientIp::from_request_parts(parts, app).await?;
         let client = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Ok(Self(Origin { ip: Some(ip.to_string()), client }))
+    }
+}
+
+/// Somebody who presents a token that is not for requests, and has not done so too often.
+pub(super) struct Stranger;
+
+impl FromRequestParts<Arc<App>> for Stranger {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let ClientIp(address) = ClientIp::from_request_parts(parts, app).await?;
+        limits::strangers::token(&app.limits, address).await?;
+        Ok(Self)
     }
 }
 
@@ -112,10 +125,11 @@ pub(super) struct RefreshRequest {
 /// Get the next pair of tokens
 #[utoipa::path(
     post, path = "/api/v1/auth/refresh", tag = "auth", request_body = RefreshRequest,
-    responses((status = 200, body = Tokens), (status = 401, description = "Not valid, or used before", body = super::Problem)),
+    responses((status = 200, body = Tokens), (status = 401, description = "Not valid, or used before", body = super::Problem), (status = 429, description = "Too many of this address", body = super::Problem)),
 )]
 pub(super) async fn refresh(
     State(app): State<Arc<App>>,
+    _: Stranger,
     Json(request): Json<RefreshRequest>,
 ) -> Result<Body<Tokens>, ApiError> {
     Ok(Body(app.auth.refresh(request.refresh_token.expose_secret()).await?.into()))
@@ -158,12 +172,14 @@ pub(super) async fn me(Caller(principal): Caller) -> Body<Me> {
     let (kind, id) = match principal.actor {
         Actor::User { id, .. } => ("user", id.0),
         Actor::Key(id) => ("key", id.0),
+        Actor::Visitor { id, .. } => ("visitor", id.0),
         Actor::Operator => ("operator", Uuid::nil()),
     };
     let grants = principal.grants.iter().map(|grant| {
         let (role, scopes) = match &grant.power {
             Power::Role(role) => (Some(*role), None),
             Power::Scopes(scopes) => (None, Some(scopes.clone())),
+            Power::Visitor => (None, None),
         };
         Grant { workspace_id: grant.workspace_id.0, role, scopes, audience: grant.audience.clone() }
     });
@@ -283,6 +299,7 @@ pub(super) struct PasswordReset {
 )]
 pub(super) async fn reset_password(
     State(app): State<Arc<App>>,
+    _: Stranger,
     Json(reset): Json<PasswordReset>,
 ) -> Result<StatusCode, ApiError> {
     app.auth.reset_password(reset.token.expose_secret(), reset.new_password.expose_secret()).await?;
@@ -354,6 +371,12 @@ impl From<auth::Error> for ApiError {
             auth::Error::RefreshTokenReused => unauthorized("refresh_token_reused"),
             auth::Error::InvalidKey(_) => unauthorized("invalid_key"),
             auth::Error::InvalidLink(_) => unauthorized("invalid_link"),
+            auth::Error::InvalidVisit => unauthorized("invalid_visit"),
+            auth::Error::Widget(WidgetRefusal::NoOrigin | WidgetRefusal::Origin(_)) => {
+                Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", detail)
+            }
+            auth::Error::Widget(WidgetRefusal::IdentityRequired) => unauthorized("identity_required"),
+            auth::Error::Widget(WidgetRefusal::Identity(_)) => unauthorized("invalid_identity"),
             auth::Error::Invalid { pointer, .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail.clone()).at(pointer, detail)
             }

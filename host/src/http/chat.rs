@@ -9,7 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use tributary_core::ThreadId;
+use tributary_core::{ThreadId, principal::Principal};
+use tributary_store::TenantDb;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -67,17 +68,37 @@ pub(super) async fn chat(
     Json(request): Json<ChatRequest>,
 ) -> Result<Response, ApiError> {
     let tenant = entrance.enter(&app, request.workspace_id.parse().ok()).await?;
+    let ChatRequest { message, thread_id, stream, filters, .. } = request;
+    answer(&app, tenant, entrance.principal, Asked { message, thread_id, stream, filters }).await
+}
+
+/// A question of whoever it may be.
+pub(super) struct Asked {
+    pub message: String,
+    pub thread_id: Option<String>,
+    pub stream: bool,
+    pub filters: Filters,
+}
+
+/// Answers it, whole or as a stream.
+pub(super) async fn answer(
+    app: &Arc<App>,
+    tenant: TenantDb,
+    principal: Arc<Principal>,
+    asked: Asked,
+) -> Result<Response, ApiError> {
     let thread_id: Option<ThreadId> =
-        request.thread_id.map(|id| id.parse().map_err(|_| ApiError::not_found("thread"))).transpose()?;
-    let question = Question { message: request.message, thread_id, filters: request.filters.checked()? };
+        asked.thread_id.map(|id| id.parse().map_err(|_| ApiError::not_found("thread"))).transpose()?;
+    let question = Question { message: asked.message, thread_id, filters: asked.filters.checked()? };
+    let app = app.clone();
     // In a task of its own: a client that goes away does not keep the answer from being saved.
     let answered = tokio::spawn(async move {
-        let answer = app.chat.ask(&tenant, &entrance.principal, question).await?;
-        limits::quota::spent(&app.limits, &entrance.principal, answer.usage.tokens()).await;
+        let answer = app.chat.ask(&tenant, &principal, question).await?;
+        limits::quota::spent(&app.limits, &principal, answer.usage.tokens()).await;
         Ok::<_, chat::Error>(answer)
     });
     let answer = answered.await.map_err(ApiError::internal)??;
-    Ok(if request.stream { sse::answer(answer) } else { Body(whole(&answer)).into_response() })
+    Ok(if asked.stream { sse::answer(answer) } else { Body(whole(&answer)).into_response() })
 }
 
 fn whole(answer: &Answer) -> ChatAnswer {

@@ -3,7 +3,7 @@
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
@@ -16,6 +16,12 @@ pub(super) fn unauthenticated() -> ApiError {
         "unauthenticated",
         "log in with POST /api/v1/auth/login and send the access token, or an API key, as `Authorization: Bearer …`",
     )
+}
+
+/// The bearer credential of a request.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Path parameters; one that does not parse is a thing that does not exist.

@@ -1,11 +1,12 @@
-//! `/api/v1/workspaces/{workspace_id}/keys`: API keys for servers.
+//! `/api/v1/workspaces/{workspace_id}/keys`: API keys for servers, widget keys for pages.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Json as Body, extract::State, http::StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use tributary_core::{KeyId, WorkspaceId, access::Scope, audience::Audience, principal::KeyLimits};
+use tributary_core::{KeyId, WorkspaceId, access::Scope, audience::Audience, principal::KeyLimits, widget::Identity};
 use tributary_search::text;
 use tributary_store::ApiKey;
 use utoipa::{IntoParams, ToSchema};
@@ -17,7 +18,10 @@ use super::{
     dto::List,
     extract::{Json, OptionalJson, Path, Query},
 };
-use crate::{app::App, auth::Secret};
+use crate::{
+    app::App,
+    auth::{Kind, NewWidget, Secret},
+};
 
 /// How long the key before may go on after a rotation, at most.
 const LONGEST_OVERLAP_S: i64 = 30 * 86_400;
@@ -30,9 +34,12 @@ pub(super) struct Key {
     name: String,
     /// The last characters of the key, to tell keys apart.
     last4: String,
-    /// chat, knowledge:read, documents:write, sources:manage, webhooks:manage, admin.
+    /// chat, knowledge:read, documents:write, sources:manage, webhooks:manage, admin; none for a widget key.
     #[schema(value_type = Vec<String>)]
     scopes: Vec<Scope>,
+    /// What makes it a widget key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    widget: Option<WidgetBody>,
     /// Which documents; empty: all of them.
     #[schema(value_type = Object)]
     audience: Audience,
@@ -46,9 +53,29 @@ pub(super) struct Key {
     replaces: Option<Uuid>,
     revoked_at: Option<DateTime<Utc>>,
     last_used_at: Option<DateTime<Utc>>,
-    /// The key itself: send it as `Authorization: Bearer …`. Shown only when it is made.
+    /// The key itself: send it as `Authorization: Bearer …`, or put a widget key into the page. Shown only when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// What the site's server signs its visitors' identities with. Shown only when the key is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity_secret: Option<String>,
+}
+
+/// What makes a key one for widgets.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WidgetBody {
+    /// Where pages may use it, letter for letter: 1 to 50.
+    #[schema(example = json!(["https://shop.example"]))]
+    origins: Vec<String>,
+    /// What one visitor may ask for, as `limits`; 20 requests a minute, 200 a day and 100,000 tokens a day when absent.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    visitor_limits: KeyLimits,
+    /// Whether the site says, signed, who its visitors are: none, optional or required.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    identity: Identity,
 }
 
 impl Key {
@@ -58,6 +85,11 @@ impl Key {
             name: key.name,
             last4: key.last4,
             scopes: key.scopes,
+            widget: key.widget.map(|it| WidgetBody {
+                origins: it.origins,
+                visitor_limits: it.visitor_limits,
+                identity: it.identity,
+            }),
             audience: key.audience,
             limits: key.limits,
             created_by: key.created_by,
@@ -67,6 +99,7 @@ impl Key {
             revoked_at: key.revoked_at,
             last_used_at: key.last_used_at,
             key: secret.map(|secret| secret.expose().to_owned()),
+            identity_secret: None,
         }
     }
 }
@@ -77,20 +110,25 @@ impl Key {
 pub(super) struct NewKey {
     #[schema(example = "Shop backend")]
     name: String,
+    /// At least one; none for a widget key, whose visitors chat.
+    #[serde(default)]
     #[schema(value_type = Vec<String>, example = json!(["chat", "knowledge:read"]))]
     scopes: BTreeSet<Scope>,
-    /// `{"source_ids": […], "kinds": […], "field": {"name": …, "any_of": […]}}`; absent: all documents.
+    /// Makes it a widget key: public, for pages of these origins.
+    widget: Option<WidgetBody>,
+    /// `{"source_ids": […], "kinds": […], "field": {"name": …, "any_of": […]}}`; absent: all documents. A widget key must have one.
     #[serde(default)]
     #[schema(value_type = Object)]
     audience: Audience,
     /// `requests_per_minute` (600 when absent), `requests_per_day`, `requests_per_month`, `tokens_per_day`, `tokens_per_month`.
+    /// Of a widget key with all its visitors: 300 a minute, 20,000 a day and 5,000,000 tokens a day when absent.
     #[serde(default)]
     #[schema(value_type = Object)]
     limits: KeyLimits,
     expires_at: Option<DateTime<Utc>>,
 }
 
-/// Make an API key
+/// Make an API key or a widget key
 #[utoipa::path(
     post, path = "/api/v1/workspaces/{workspace_id}/keys", tag = "keys", security(("bearer" = [])), params(("workspace_id" = Uuid, Path)), request_body = NewKey,
     responses((status = 201, body = Key), (status = 401, body = super::Problem), (status = 404, body = super::Problem), (status = 422, body = super::Problem)),
@@ -108,13 +146,29 @@ pub(super) async fn create(
     if name.is_empty() || name.chars().count() > 100 {
         return Err(invalid("/name", "a name has 1 to 100 characters"));
     }
-    if new.scopes.is_empty() {
-        return Err(invalid("/scopes", "a key needs at least one scope, such as chat"));
+    match &new.widget {
+        None if new.scopes.is_empty() => {
+            return Err(invalid("/scopes", "a key needs at least one scope, such as chat"));
+        }
+        Some(_) if !new.scopes.is_empty() => {
+            return Err(invalid("/scopes", "a widget key has no scopes: its visitors chat, and nothing else"));
+        }
+        _ => {}
     }
     if new.expires_at.is_some_and(|at| at <= now) {
         return Err(invalid("/expires_at", "this moment is over"));
     }
-    let secret = Secret::generate(app.auth.environment());
+    let kind = if new.widget.is_some() { Kind::Widget } else { Kind::Server };
+    let made = match new.widget {
+        Some(WidgetBody { origins, visitor_limits, identity }) => {
+            let widget = NewWidget { origins, visitor_limits, identity };
+            Some(app.auth.make_widget(tenant.workspace_id(), &new.audience, widget).await?)
+        }
+        None => None,
+    };
+    let (widget, identity_secret, sealed_identity_secret) =
+        made.map_or((None, None, None), |it| (Some(it.widget), it.identity_secret, it.sealed_identity_secret));
+    let secret = Secret::generate(kind, app.auth.environment());
     let key = ApiKey {
         id: KeyId::new(),
         workspace_id: tenant.workspace_id(),
@@ -123,6 +177,8 @@ pub(super) async fn create(
         scopes: new.scopes.into_iter().collect(),
         audience: new.audience,
         limits: new.limits,
+        widget,
+        sealed_identity_secret,
         created_by: principal.label(),
         created_at: now,
         expires_at: new.expires_at,
@@ -131,7 +187,8 @@ pub(super) async fn create(
         last_used_at: None,
     };
     tenant.create_api_key(&key, secret.hash()).await?;
-    Ok((StatusCode::CREATED, Body(Key::new(key, Some(&secret)))))
+    let identity_secret = identity_secret.map(|secret| secret.expose_secret().to_owned());
+    Ok((StatusCode::CREATED, Body(Key { identity_secret, ..Key::new(key, Some(&secret)) })))
 }
 
 /// List API keys, newest first
@@ -174,7 +231,8 @@ pub(super) async fn rotate(
         return Err(ApiError::new(StatusCode::CONFLICT, "key_over", detail));
     }
     let overlap = rotation.overlap_s.unwrap_or(DEFAULT_OVERLAP_S).clamp(0, LONGEST_OVERLAP_S);
-    let secret = Secret::generate(app.auth.environment());
+    let kind = if old.widget.is_some() { Kind::Widget } else { Kind::Server };
+    let secret = Secret::generate(kind, app.auth.environment());
     let key = ApiKey {
         id: KeyId::new(),
         last4: secret.last4().to_owned(),

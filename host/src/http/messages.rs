@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::{Json as Body, extract::State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tributary_core::{MessageId, ThreadId};
-use tributary_store::Role;
+use tributary_core::{MessageId, ThreadId, principal::Principal};
+use tributary_store::{Role, TenantDb};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -57,12 +57,22 @@ pub(super) async fn list(
     Query(query): Query<MessagesQuery>,
 ) -> Result<Body<List<Message>>, ApiError> {
     let tenant = entrance.enter(&app, query.workspace_id.parse().ok()).await?;
+    let (cursor, limit) = (query.cursor.map(MessageId), limit(query.limit));
+    page(&app, &tenant, &entrance.principal, query.thread_id, cursor, limit).await
+}
+
+/// One page of somebody's messages.
+pub(super) async fn page(
+    app: &App,
+    tenant: &TenantDb,
+    principal: &Principal,
+    thread_id: Option<String>,
+    cursor: Option<MessageId>,
+    limit: i64,
+) -> Result<Body<List<Message>>, ApiError> {
     let thread: Option<ThreadId> =
-        query.thread_id.map(|id| id.parse().map_err(|_| ApiError::not_found("thread"))).transpose()?;
-    let page = app
-        .chat
-        .messages(&tenant, &entrance.principal, thread, query.cursor.map(MessageId), limit(query.limit))
-        .await?;
+        thread_id.map(|id| id.parse().map_err(|_| ApiError::not_found("thread"))).transpose()?;
+    let page = app.chat.messages(tenant, principal, thread, cursor, limit).await?;
     Ok(Body(List::of(page, |message| message.id.to_string(), message)))
 }
 

@@ -25,6 +25,7 @@ mod runs;
 mod sources;
 mod sse;
 mod users;
+mod widgets;
 mod workspaces;
 
 use std::{any::Any, sync::Arc, time::Duration};
@@ -50,7 +51,7 @@ pub use problem::{ApiError, FieldError, Problem};
 
 use crate::{app::App, limits};
 use access::{Caller, may};
-use extract::unauthenticated;
+use extract::{bearer, unauthenticated};
 use request_id::RequestId;
 
 /// Bodies, unless a route says otherwise.
@@ -171,7 +172,7 @@ fn api() -> (OpenApiRouter<Arc<App>>, OpenApiRouter<Arc<App>>) {
 /// The OpenAPI document.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let (open, closed) = api();
-    open.merge(closed).into_openapi()
+    open.merge(closed).merge(widgets::visits()).merge(widgets::conversation()).into_openapi()
 }
 
 /// The whole server.
@@ -180,7 +181,7 @@ pub fn router(app: Arc<App>) -> Router {
     let closed = closed
         .route_layer(middleware::from_fn_with_state(app.clone(), require_login))
         .route_layer(middleware::from_fn_with_state(app.clone(), audited::record));
-    let (routes, document) = open.merge(closed).split_for_parts();
+    let (routes, document) = open.merge(closed).merge(widgets::guarded(&app)).split_for_parts();
     let docs: Router<Arc<App>> = SwaggerUi::new("/docs").url("/openapi.json", document).into();
     let docs = docs.layer(SetResponseHeaderLayer::overriding(
         header::CONTENT_SECURITY_POLICY,
@@ -211,24 +212,11 @@ fn manners<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
 
 /// Middleware of every closed route: a valid token, or 401.
 async fn require_login(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Result<Response, ApiError> {
-    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = header
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
-    let principal = app.auth.authenticate(token.ok_or_else(unauthenticated)?).await?;
+    let principal = app.auth.authenticate(bearer(request.headers()).ok_or_else(unauthenticated)?).await?;
     let caller = Caller(principal);
     request.extensions_mut().insert(caller.clone());
     let mut response = match limits::quota::request(&app.limits, &caller.0).await {
-        Ok(decision) => {
-            let mut response = next.run(request).await;
-            for (name, value) in limits::headers::fields(&decision) {
-                if let Ok(value) = HeaderValue::from_str(&value) {
-                    response.headers_mut().insert(name, value);
-                }
-            }
-            response
-        }
+        Ok(decision) => limits::headers::on(next.run(request).await, &decision),
         Err(decision) => ApiError::from(decision).into_response(),
     };
     // For the audit log, which stands outside.

@@ -1,5 +1,7 @@
 //! `RateLimit-Policy` and `RateLimit` as structured fields (draft-ietf-httpapi-ratelimit-headers-10, RFC 9651).
 
+use axum::{http::HeaderValue, response::Response};
+
 use super::{Decision, Standing};
 
 /// Names (lower-case) and values of both fields; none when no policy applies.
@@ -8,6 +10,16 @@ pub fn fields(decision: &Decision) -> Vec<(&'static str, String)> {
         return Vec::new();
     }
     vec![("ratelimit-policy", list(decision, policy)), ("ratelimit", list(decision, limit))]
+}
+
+/// A response with both fields.
+pub fn on(mut response: Response, decision: &Decision) -> Response {
+    for (name, value) in fields(decision) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 fn policy(standing: &Standing) -> String {

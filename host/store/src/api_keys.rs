@@ -1,8 +1,9 @@
-//! API keys and what they were used for.
+//! API keys and widget keys, and what they were used for.
 
 use sqlx::types::Json;
 use tributary_core::{
     Instant, KeyId, WorkspaceId, access::Scope, audience::Audience, hash::Sha256Hash, principal::KeyLimits,
+    widget::Widget,
 };
 use uuid::Uuid;
 
@@ -28,12 +29,16 @@ pub struct ApiKey {
     pub name: String,
     /// The last characters of the secret, to tell keys apart.
     pub last4: String,
-    /// What it may do.
+    /// What it may do; nothing for a widget key, whose visitors chat.
     pub scopes: Vec<Scope>,
     /// With which documents.
     pub audience: Audience,
-    /// How much it may ask for.
+    /// How much it may ask for; a widget key with all its visitors.
     pub limits: KeyLimits,
+    /// For a widget key: where it may be used, and by whom.
+    pub widget: Option<Widget>,
+    /// What the site signs its visitors' identities with, sealed.
+    pub sealed_identity_secret: Option<Vec<u8>>,
     /// By whom it was made.
     pub created_by: String,
     /// When.
@@ -81,6 +86,8 @@ struct Row {
     scopes: Json<Vec<Scope>>,
     audience: Json<Audience>,
     limits: Json<KeyLimits>,
+    widget: Option<Json<Widget>>,
+    sealed_identity_secret: Option<Vec<u8>>,
     created_by: String,
     created_at: Instant,
     expires_at: Option<Instant>,
@@ -91,7 +98,7 @@ struct Row {
 
 macro_rules! columns {
     () => {
-        "id, workspace_id, name, last4, scopes, audience, limits, created_by, created_at, expires_at, replaces, revoked_at, last_used_at"
+        "id, workspace_id, name, last4, scopes, audience, limits, widget, sealed_identity_secret, created_by, created_at, expires_at, replaces, revoked_at, last_used_at"
     };
 }
 
@@ -105,6 +112,8 @@ impl From<Row> for ApiKey {
             scopes: row.scopes.0,
             audience: row.audience.0,
             limits: row.limits.0,
+            widget: row.widget.map(|widget| widget.0),
+            sealed_identity_secret: row.sealed_identity_secret,
             created_by: row.created_by,
             created_at: row.created_at,
             expires_at: row.expires_at,
@@ -128,7 +137,7 @@ impl SystemDb {
         let row = q!(
             cx,
             fetch_optional as Found,
-            "SELECT k.id, k.workspace_id, k.name, k.last4, k.scopes, k.audience, k.limits, k.created_by, k.created_at, k.expires_at, k.replaces,
+            "SELECT k.id, k.workspace_id, k.name, k.last4, k.scopes, k.audience, k.limits, k.widget, k.sealed_identity_secret, k.created_by, k.created_at, k.expires_at, k.replaces,
                  k.revoked_at, k.last_used_at, w.archived_at IS NOT NULL AS archived
              FROM api_key k JOIN workspace w ON w.id = k.workspace_id AND w.deleting_at IS NULL WHERE k.secret_hash = $1",
             secret_hash.0.as_slice()
@@ -188,8 +197,9 @@ impl TenantDb {
         q!(
             cx,
             execute,
-            "INSERT INTO api_key (workspace_id, id, name, secret_hash, last4, scopes, audience, created_by, created_at, expires_at, replaces, limits)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            "INSERT INTO api_key (workspace_id, id, name, secret_hash, last4, scopes, audience, created_by, created_at, expires_at, replaces, limits, widget,
+                 sealed_identity_secret)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             self.key(),
             key.id.0,
             &key.name,
@@ -201,7 +211,9 @@ impl TenantDb {
             key.created_at,
             key.expires_at,
             key.replaces.map(|id| id.0),
-            Json(&key.limits)
+            Json(&key.limits),
+            key.widget.as_ref().map(Json),
+            key.sealed_identity_secret.as_deref()
         )
         .map_err(missing("workspace"))?;
         cx.commit().await

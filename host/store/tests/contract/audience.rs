@@ -17,7 +17,7 @@ use crate::support::{Page, World, at, draft, worlds};
 async fn seen_by(world: &World, audience: Audience) -> TenantDb {
     let grant = Grant { workspace_id: world.workspace.id, power: Power::Role(Role::Owner), audience, archived: false };
     let actor = Actor::User { id: UserId::new(), session: SessionId::new() };
-    let principal = Principal { actor, instance_admin: false, grants: vec![grant], limits: Default::default() };
+    let principal = Principal { actor, instance_admin: false, grants: vec![grant], ..Principal::operator() };
     world.db().tenant(&principal, world.workspace.id).await.unwrap().unwrap()
 }
 

@@ -89,7 +89,7 @@ async fn a_principal_enters_only_their_workspaces() {
             audience: Audience::everything(),
             archived: false,
         };
-        let stranger = Principal { actor, instance_admin: false, grants: vec![], limits: Default::default() };
+        let stranger = Principal { actor, instance_admin: false, grants: vec![], ..Principal::operator() };
         let member = Principal { grants: vec![grant], ..stranger.clone() };
         let admin = Principal { instance_admin: true, ..stranger.clone() };
         assert!(world.db().tenant(&member, world.workspace.id).await.unwrap().is_some());

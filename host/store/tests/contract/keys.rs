@@ -1,6 +1,13 @@
 //! API keys.
 
-use tributary_core::{KeyId, access::Scope, audience::Audience, hash::Sha256Hash};
+use tributary_core::{
+    KeyId,
+    access::Scope,
+    audience::Audience,
+    hash::Sha256Hash,
+    principal::KeyLimits,
+    widget::{Identity, Widget},
+};
 use tributary_store::{ApiKey, Error, KeyUse};
 
 use crate::support::{World, at, workspace, worlds};
@@ -14,6 +21,13 @@ fn key(world: &World, name: &str) -> ApiKey {
         scopes: vec![Scope::Chat, Scope::KnowledgeRead],
         audience: Audience { kinds: Some(vec!["product".to_owned()]), ..Audience::default() },
         limits: Default::default(),
+        widget: Some(Widget {
+            origins: vec!["https://shop.example".to_owned()],
+            visitor_limits: KeyLimits { requests_per_day: Some(5), ..KeyLimits::default() },
+            identity: Identity::Optional,
+            realm: uuid::Uuid::now_v7(),
+        }),
+        sealed_identity_secret: Some(vec![0, 255]),
         created_by: "user:ada".to_owned(),
         created_at: at(0),
         expires_at: Some(at(1_000)),

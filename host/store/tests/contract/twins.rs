@@ -79,6 +79,8 @@ fn key(workspace_id: WorkspaceId, id: KeyId) -> ApiKey {
         scopes: vec![Scope::Chat],
         audience: Audience::everything(),
         limits: Default::default(),
+        widget: None,
+        sealed_identity_secret: None,
         created_by: "user:ada".to_owned(),
         created_at: at(0),
         expires_at: Some(at(1_000)),
@@ -178,7 +180,7 @@ async fn full() -> (World, Same, Side) {
 async fn side(world: &World, workspace_id: WorkspaceId, lease: Lease) -> Side {
     let audience = Audience { kinds: Some(vec!["theirs".to_owned()]), ..Audience::default() };
     let grants = vec![Grant { workspace_id, power: Power::Role(Role::Owner), audience, archived: false }];
-    let principal = Principal { actor: Actor::Operator, instance_admin: false, grants, limits: Default::default() };
+    let principal = Principal { actor: Actor::Operator, instance_admin: false, grants, ..Principal::operator() };
     let limited = world.db().tenant(&principal, workspace_id).await.unwrap().unwrap();
     Side { tenant: world.system.tenant(workspace_id), limited, lease }
 }

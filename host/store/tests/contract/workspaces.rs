@@ -74,6 +74,8 @@ async fn a_deleted_workspace_leaves_no_row_anywhere() {
             scopes: vec![Scope::Chat],
             audience: Audience::everything(),
             limits: Default::default(),
+            widget: None,
+            sealed_identity_secret: None,
             created_by: "user:a".to_owned(),
             created_at: at(0),
             expires_at: None,
