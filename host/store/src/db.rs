@@ -17,6 +17,8 @@ use uuid::Uuid;
 use crate::{
     dialect::q,
     error::{Error, Result},
+    group::Group,
+    jobs::{Enqueued, QueuedRow},
     tenant::{SystemDb, TenantDb},
     writer::{WriteLease, Writer},
 };
@@ -76,7 +78,14 @@ impl Default for Options {
 
 /// The record. Cheap to clone.
 #[derive(Clone)]
-pub struct Db(Arc<Dual<SqliteDb, PgPool>>);
+pub struct Db(Arc<Dual<SqliteDb, PgPool>>, Arc<Groups>);
+
+/// Statements that callers share.
+#[derive(Default)]
+pub(crate) struct Groups {
+    pub(crate) enqueue: Group<QueuedRow, Enqueued>,
+    pub(crate) complete: Group<(Uuid, i64), bool>,
+}
 
 /// One of either engine's.
 #[derive(Debug)]
@@ -149,7 +158,7 @@ impl Db {
                 ));
             }
         };
-        Ok(Self(Arc::new(dual)))
+        Ok(Self(Arc::new(dual), Arc::default()))
     }
 
     /// Brings the schema up to date. Safe to call from several hosts at once.
@@ -214,6 +223,18 @@ impl Db {
     /// The whole instance: for workers, the first start and login. Never for a handler that serves a tenant.
     pub fn system(&self) -> SystemDb {
         SystemDb { db: self.clone() }
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.1
+    }
+
+    /// The connections to PostgreSQL, when that is what there is.
+    pub(crate) fn postgres(&self) -> Option<&PgPool> {
+        match &*self.0 {
+            Dual::Sqlite(_) => None,
+            Dual::Postgres(pool) => Some(pool),
+        }
     }
 
     /// How many group commits SQLite's writer made so far; 0 on PostgreSQL.
