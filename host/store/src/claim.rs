@@ -41,7 +41,7 @@ pub struct Claimer {
     worker: String,
     lease_ms: i64,
     per_workspace: i64,
-    /// The last workspace looked at, while there are more than [`LANES`].
+    /// The last workspace that had its turn, while there are more than [`LANES`].
     after: Uuid,
     tidied: Option<Moment>,
 }
@@ -128,7 +128,11 @@ impl Claimer {
                 }
                 break;
             }
-            let shares = share_out(lanes, limit, self.per_workspace);
+            let last = lanes.last().map(|lane| lane.workspace_id);
+            let shares = share_out(lanes, limit, self.per_workspace, whole);
+            // Where there are too many to look at all, they take turns in the order of the index.
+            let reached = shares.last().map(|share| share.workspace_id).or(last);
+            self.after = reached.filter(|_| !whole).unwrap_or(Uuid::nil());
             if shares.is_empty() {
                 // All that was looked at is at its limit. What ends there ends somewhere with a claimer of its own.
                 if whole {
@@ -149,7 +153,7 @@ impl Claimer {
     }
 
     /// Some workspaces with due jobs, and whether these are all.
-    async fn lanes(&mut self) -> Result<(Vec<Lane>, bool)> {
+    async fn lanes(&self) -> Result<(Vec<Lane>, bool)> {
         let mut cx = self.system.read().await?;
         let mut lanes = self.lanes_after(&mut cx, self.after).await?;
         if (lanes.len() as i64) < LANES && !self.after.is_nil() {
@@ -159,7 +163,6 @@ impl Claimer {
             lanes.truncate(LANES as usize);
         }
         let whole = (lanes.len() as i64) < LANES;
-        self.after = lanes.last().filter(|_| !whole).map_or(Uuid::nil(), |lane| lane.workspace_id);
         Ok((lanes, whole))
     }
 
@@ -353,9 +356,12 @@ async fn free(cx: &mut Cx, first: &[(Uuid, Uuid)]) -> Result<HashSet<Uuid>> {
     Ok(free.into_iter().collect())
 }
 
-/// Gives each place to the workspace of which the least runs; among equals to the more urgent, then the older job.
-fn share_out(mut lanes: Vec<Lane>, limit: i64, per_workspace: i64) -> Vec<Share> {
-    lanes.sort_by_key(|lane| (lane.priority, lane.run_at, lane.workspace_id));
+/// Gives each place to the workspace of which the least runs; among equals to the more urgent, then the older job when these are all there
+/// are (`whole`), else to the first.
+fn share_out(mut lanes: Vec<Lane>, limit: i64, per_workspace: i64, whole: bool) -> Vec<Share> {
+    if whole {
+        lanes.sort_by_key(|lane| (lane.priority, lane.run_at, lane.workspace_id));
+    }
     let mut shares: Vec<_> = lanes.iter().map(|lane| Share { workspace_id: lane.workspace_id, n: 0 }).collect();
     for _ in 0..limit {
         let runs = |at: &usize| lanes[*at].busy + shares[*at].n;
@@ -379,7 +385,7 @@ mod tests {
     #[test]
     fn places_go_to_those_who_have_the_fewest() {
         let shared = |lanes, limit, most| -> Vec<i64> {
-            let mut shares = share_out(lanes, limit, most);
+            let mut shares = share_out(lanes, limit, most, true);
             shares.sort_by_key(|share| share.workspace_id);
             shares.into_iter().map(|share| share.n).collect()
         };

@@ -55,7 +55,7 @@ impl SystemDb {
     }
 
     /// Forgets jobs that ended longer ago than this: done and cancelled ones, and dead ones, which somebody may still want to look at.
-    /// At most `limit` of each; how many it were.
+    /// A dead deletion of a workspace stays: somebody has to try it again. At most `limit` of each; how many it were.
     pub async fn forget_jobs(&self, done_ms: i64, dead_ms: i64, limit: i64) -> Result<u64> {
         let mut cx = self.write().await?;
         let mut forgotten = 0;
@@ -65,6 +65,7 @@ impl SystemDb {
                 execute,
                 "DELETE FROM job WHERE id IN (SELECT j.id FROM job j
                      WHERE j.finished_at IS NOT NULL AND j.finished_at < {later 0 - $1} AND j.state IN {texts $2}
+                         AND NOT (j.state = 'dead' AND j.kind = 'delete_workspace')
                      ORDER BY j.finished_at LIMIT $3 {skip locked j})",
                 age_ms,
                 json_list(states)?,
