@@ -25,7 +25,6 @@ CREATE TABLE chore (
 );
 
 -- Found when they have ended, to be forgotten.
-CREATE INDEX session_expires ON session (expires_at);
 CREATE INDEX refresh_token_expires ON refresh_token (expires_at);
 -- The run that a job drives.
 CREATE INDEX run_of_job ON run (job_id) WHERE finished_at IS NULL;

@@ -26,7 +26,8 @@ use crate::{
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
     /// Only in this state.
-    state: Option<Standing>,
+    #[param(inline)]
+    state: Option<JobState>,
     /// Only of this kind, such as `sync`.
     kind: Option<String>,
     /// Only this workspace's.
@@ -36,8 +37,7 @@ pub(super) struct Which {
 /// Where a job stands.
 #[derive(Clone, Copy, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = JobState)]
-pub(super) enum Standing {
+pub(super) enum JobState {
     /// Waits for a worker, or for its time.
     Queued,
     /// A worker has it.

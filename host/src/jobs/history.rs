@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
+use tributary_core::Instant;
 use tributary_store::{Result, SystemDb};
 use uuid::Uuid;
 
@@ -20,8 +22,10 @@ const LEASE: Duration = Duration::from_secs(300);
 const SLICE: i64 = 1_000;
 /// Slices in one go; what is left waits for the next, so that it never has the database to itself.
 const SLICES: usize = 100;
-/// Log-ins and fired slots that ended are of no use for longer than this.
-const WEEK: Duration = Duration::from_secs(7 * 86_400);
+/// Fired slots of sources that fire no more are of no use for longer than this.
+const SLOTS: Duration = Duration::from_secs(7 * 86_400);
+/// How long log-ins, invitations and resets that are over are kept.
+const IDENTITY: TimeDelta = TimeDelta::days(30);
 
 /// What is remembered for how long.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +40,7 @@ pub(super) async fn run(app: Arc<App>, shutdown: CancellationToken) {
     let remember = Remember { jobs: app.config.job_history, dead_jobs: app.config.dead_jobs };
     let mut ask = tokio::time::interval(ASK);
     while shutdown.run_until_cancelled(ask.tick()).await.is_some() {
-        let done = shutdown.run_until_cancelled(turn(&app.db.system(), &holder, remember)).await;
+        let done = shutdown.run_until_cancelled(turn(&app.db.system(), &holder, remember, app.clock.now())).await;
         match done {
             Some(Ok(Some(forgotten @ 1..))) => tracing::info!(rows = forgotten, "old history forgotten"),
             Some(Err(error)) => tracing::warn!(%error, "old history could not be forgotten; trying again later"),
@@ -46,21 +50,21 @@ pub(super) async fn run(app: Arc<App>, shutdown: CancellationToken) {
 }
 
 /// One go, when it is this host's: how many rows were forgotten.
-async fn turn(system: &SystemDb, holder: &str, remember: Remember) -> Result<Option<u64>> {
+async fn turn(system: &SystemDb, holder: &str, remember: Remember, now: Instant) -> Result<Option<u64>> {
     if !system.take_chore(NAME, holder, millis(LEASE)).await? {
         return Ok(None);
     }
-    let forgotten = forget(system, remember).await?;
+    let forgotten = forget(system, remember, now).await?;
     system.finish_chore(NAME, holder, millis(EVERY)).await?;
     Ok(Some(forgotten))
 }
 
-async fn forget(system: &SystemDb, remember: Remember) -> Result<u64> {
+async fn forget(system: &SystemDb, remember: Remember, now: Instant) -> Result<u64> {
     let mut forgotten = 0;
     for _ in 0..SLICES {
         let slice = system.forget_jobs(millis(remember.jobs), millis(remember.dead_jobs), SLICE).await?
-            + system.forget_sessions(millis(WEEK), SLICE).await?
-            + system.forget_slots(millis(WEEK), SLICE).await?
+            + system.purge_identity(now - IDENTITY, SLICE).await?
+            + system.forget_slots(millis(SLOTS), SLICE).await?
             + system.forget_seen(SLICE).await?;
         forgotten += slice;
         if slice == 0 {

@@ -2,7 +2,7 @@
 //!
 //! Concrete enums instead of a trait over "pool or transaction": such a trait needs a lifetime, and futures that hold it stop being `Send`.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
@@ -97,6 +97,7 @@ pub(crate) enum Dual<S, P> {
 struct SqliteDb {
     readers: SqlitePool,
     writer: Writer,
+    file: PathBuf,
 }
 
 /// A connection that reads, or an open transaction, of either engine: what every query takes.
@@ -175,6 +176,14 @@ impl Db {
         let mut cx = self.read(Scope::System).await?;
         q!(cx, fetch_one as (i64), "SELECT CAST(1 AS BIGINT)")?;
         Ok(())
+    }
+
+    /// How many bytes SQLite can still take in, by its limit and by its disk; `None` on PostgreSQL, which knows its own disk.
+    pub async fn room_bytes(&self) -> Result<Option<u64>> {
+        match &*self.0 {
+            Dual::Sqlite(sqlite) => Ok(Some(sqlite.room_bytes().await?)),
+            Dual::Postgres(_) => Ok(None),
+        }
     }
 
     /// Finishes open commits and closes every connection.
@@ -297,8 +306,19 @@ impl SqliteDb {
             .max_connections(options.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))
             .test_before_acquire(false)
-            .connect_lazy_with(connect.pragma("query_only", "on"));
-        Ok(Self { readers, writer })
+            .connect_lazy_with(connect.clone().pragma("query_only", "on"));
+        Ok(Self { readers, writer, file: connect.get_filename().to_path_buf() })
+    }
+
+    async fn room_bytes(&self) -> Result<u64> {
+        let mut reader = self.readers.acquire().await?;
+        let mut pragma =
+            async |sql: &'static str| -> Result<i64> { Ok(sqlx::query_scalar(sql).fetch_one(&mut *reader).await?) };
+        let most = pragma("PRAGMA max_page_count").await?;
+        let unused = most - pragma("PRAGMA page_count").await? + pragma("PRAGMA freelist_count").await?;
+        let allowed = unused.max(0).cast_unsigned().saturating_mul(pragma("PRAGMA page_size").await?.cast_unsigned());
+        let disk = rustix::fs::statvfs(&self.file).map_or(u64::MAX, |it| it.f_bavail.saturating_mul(it.f_frsize));
+        Ok(allowed.min(disk))
     }
 
     async fn migrate(&self) -> Result<()> {

@@ -1,5 +1,6 @@
 //! What is forgotten when it is old, a bounded slice at a time, and chores: work of the whole instance that one host at a time does.
 
+use tributary_core::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -76,38 +77,45 @@ impl SystemDb {
         Ok(forgotten)
     }
 
-    /// Forgets log-ins, refresh tokens and password resets that ended longer ago than this. At most `limit` of each; how many it were.
-    pub async fn forget_sessions(&self, age_ms: i64, limit: i64) -> Result<u64> {
+    /// Forgets log-ins that ended, and refresh tokens, resets and invitations that ran out, before this moment. At most `limit` of each; how
+    /// many it were.
+    pub async fn purge_identity(&self, before: Instant, limit: i64) -> Result<u64> {
         let limit = limited(limit);
         let mut cx = self.write().await?;
-        let mut forgotten = q!(
+        let over = q!(
+            cx,
+            fetch_all as (Uuid),
+            "SELECT id FROM session WHERE expires_at < $1 OR ended_at < $1 LIMIT $2",
+            before,
+            limit
+        )?;
+        let over = json_list(&over)?;
+        q!(cx, execute, "DELETE FROM refresh_token WHERE session_id IN {ids $1}", &over)?;
+        let mut gone = q!(cx, execute, "DELETE FROM session WHERE id IN {ids $1}", &over)?;
+        gone += q!(
             cx,
             execute,
-            "DELETE FROM refresh_token WHERE hash IN (SELECT t.hash FROM refresh_token t WHERE t.expires_at < {later 0 - $1}
+            "DELETE FROM refresh_token WHERE hash IN (SELECT t.hash FROM refresh_token t WHERE t.expires_at < $1
                  ORDER BY t.expires_at LIMIT $2)",
-            age_ms,
+            before,
             limit
         )?;
-        // Its tokens end no later than it does. Those of one that was ended early are kept until then, to recognise their use.
-        forgotten += q!(
+        gone += q!(
             cx,
             execute,
-            "DELETE FROM session WHERE id IN (SELECT s.id FROM session s WHERE s.expires_at < {later 0 - $1}
-                     AND NOT EXISTS (SELECT 1 FROM refresh_token t WHERE t.session_id = s.id)
-                 ORDER BY s.expires_at LIMIT $2)",
-            age_ms,
+            "DELETE FROM password_reset WHERE token_hash IN (SELECT r.token_hash FROM password_reset r WHERE r.expires_at < $1 LIMIT $2)",
+            before,
             limit
         )?;
-        forgotten += q!(
+        gone += q!(
             cx,
             execute,
-            "DELETE FROM password_reset WHERE token_hash IN (SELECT r.token_hash FROM password_reset r WHERE r.expires_at < {later 0 - $1}
-                 ORDER BY r.expires_at LIMIT $2)",
-            age_ms,
+            "DELETE FROM invitation WHERE token_hash IN (SELECT i.token_hash FROM invitation i WHERE i.expires_at < $1 LIMIT $2)",
+            before,
             limit
         )?;
         cx.commit().await?;
-        Ok(forgotten)
+        Ok(gone)
     }
 
     /// Forgets fired slots older than this of sources that fire no more. (Firing forgets those of its own source.)
