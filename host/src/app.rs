@@ -16,7 +16,7 @@ use crate::{
     auth::{Auth, FirstAdmin, Given},
     chat::Chat,
     ingestion::{Push, Syncs},
-    jobs,
+    jobs::{self, Jobs},
     limits::Limiter,
     plugins::Plugins,
     retrieval::{Indexer, Knowledge},
@@ -57,6 +57,8 @@ pub struct App {
     pub credentials: Credentials,
     /// Sync runs.
     pub syncs: Syncs,
+    /// Jobs, for whoever runs the server.
+    pub jobs: Jobs,
     /// Pushed documents.
     pub push: Push,
     /// Knowledge queries.
@@ -95,12 +97,11 @@ impl App {
         let indexes = Indexes::open(config.data_dir.join("index"), IndexOptions::default())?;
         let shutdown = CancellationToken::new();
         let redis = config.redis_url.as_deref().map(redis::Client::open).transpose();
-        let (wake, limits) = match redis.context("the Redis URL is not valid")? {
-            Some(client) => (
-                Wake::with_redis(client.clone(), shutdown.clone()),
-                Limiter::with_redis(clock.clone(), client, shutdown.clone()).await,
-            ),
-            None => (Wake::local(), Limiter::local(clock.clone())),
+        let redis = redis.context("the Redis URL is not valid")?;
+        let wake = Wake::between_hosts(&db, redis.clone(), &shutdown);
+        let limits = match redis {
+            Some(client) => Limiter::with_redis(clock.clone(), client, shutdown.clone()).await,
+            None => Limiter::local(clock.clone()),
         };
         let tasks = TaskTracker::new();
         let vault = Arc::new(Vault::open(db.clone(), clock.clone(), &config).await?);
@@ -114,6 +115,7 @@ impl App {
             workspaces: Workspaces::new(db.clone(), clock.clone(), plugins.clone()),
             sources: Sources::new(clock.clone(), plugins.clone(), wake.clone(), config.roots.clone()),
             syncs: Syncs::new(db.clone(), clock.clone(), plugins.clone(), wake.clone(), &config),
+            jobs: Jobs::new(db.clone(), clock.clone()),
             push: Push::new(clock.clone(), plugins.clone(), wake.clone()),
             chat: Chat::new(clock.clone(), knowledge.clone()),
             config,
@@ -152,7 +154,7 @@ impl App {
         self.tasks.spawn(self.auth.clone().run(self.shutdown.clone()));
         let indexer = Indexer::new(self.db.clone(), self.indexes.clone(), self.wake.clone());
         self.tasks.spawn(indexer.run(self.shutdown.clone()));
-        jobs::start(self, self.config.sync_workers, &self.tasks, &self.shutdown);
+        jobs::start(self, &self.tasks, &self.shutdown);
         *self.ticker.lock().await = Some(Ticker::start(self.clone()).await?);
         Ok(())
     }

@@ -13,6 +13,7 @@ use clap::Args;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
+use tributary_core::job::Work;
 
 use crate::auth::Environment;
 
@@ -79,7 +80,27 @@ pub struct Settings {
     #[arg(long, env = "TRIBUTARY_SYNC_WORKERS", value_name = "N")]
     pub sync_workers: Option<usize>,
 
-    /// Milliseconds a worker may be silent before another takes its job [default: 30000]
+    /// Jobs of other kinds that run at once on this host, such as delete_workspace=2 [default: 1 of each]
+    #[arg(long, env = "TRIBUTARY_JOB_WORKERS", value_name = "KIND=N", value_delimiter = ',')]
+    pub job_workers: Option<Vec<String>>,
+
+    /// Jobs of one workspace that run at once, on all hosts together [default: 8]
+    #[arg(long, env = "TRIBUTARY_WORKSPACE_JOBS", value_name = "N")]
+    pub workspace_jobs: Option<i64>,
+
+    /// Milliseconds after which the database is asked for jobs although nothing was heard of any [default: 500]
+    #[arg(long, env = "TRIBUTARY_JOB_POLL_MS", value_name = "MS")]
+    pub job_poll_ms: Option<u64>,
+
+    /// Days that jobs which ended are remembered [default: 7]
+    #[arg(long, env = "TRIBUTARY_JOB_HISTORY_DAYS", value_name = "DAYS")]
+    pub job_history_days: Option<u32>,
+
+    /// Days that jobs which were given up are kept for somebody to look at [default: 30]
+    #[arg(long, env = "TRIBUTARY_DEAD_JOB_DAYS", value_name = "DAYS")]
+    pub dead_job_days: Option<u32>,
+
+    /// Milliseconds a worker may be silent before another takes its job [default: 20000]
     #[arg(long, env = "TRIBUTARY_LEASE_MS", value_name = "MS")]
     pub lease_ms: Option<u64>,
 
@@ -140,8 +161,16 @@ pub struct Config {
     pub log: String,
     /// Log format.
     pub log_format: LogFormat,
-    /// Concurrent syncs on this host.
-    pub sync_workers: usize,
+    /// Jobs of a kind that run at once on this host: every kind there is.
+    pub workers: BTreeMap<&'static str, usize>,
+    /// Jobs of one workspace that run at once, on all hosts together.
+    pub workspace_jobs: i64,
+    /// How often the database is asked for jobs when nothing is heard of any.
+    pub job_poll: Duration,
+    /// How long ended jobs are remembered.
+    pub job_history: Duration,
+    /// How long jobs that were given up are kept.
+    pub dead_jobs: Duration,
     /// How long a silent worker keeps its job.
     pub lease: Duration,
     /// Most changes in a page.
@@ -196,6 +225,7 @@ impl Settings {
             self.component_cache.or(file.component_cache).unwrap_or_else(|| data_dir.join("components"));
         let mut roots = file.roots;
         roots.extend(self.root);
+        let days = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
         let config = Config {
             listen: self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             master_key_file: self
@@ -211,8 +241,15 @@ impl Settings {
             roots,
             log: self.log.or(file.log).unwrap_or_else(|| "info,tokio_cron_scheduler=warn".to_owned()),
             log_format: self.log_format.or(file.log_format).unwrap_or_default(),
-            sync_workers: self.sync_workers.or(file.sync_workers).unwrap_or(2),
-            lease: Duration::from_millis(self.lease_ms.or(file.lease_ms).unwrap_or(30_000)),
+            workers: workers(
+                self.sync_workers.or(file.sync_workers).unwrap_or(2),
+                self.job_workers.or(file.job_workers).unwrap_or_default(),
+            )?,
+            workspace_jobs: self.workspace_jobs.or(file.workspace_jobs).unwrap_or(8),
+            job_poll: Duration::from_millis(self.job_poll_ms.or(file.job_poll_ms).unwrap_or(500)),
+            job_history: days(self.job_history_days.or(file.job_history_days).unwrap_or(7)),
+            dead_jobs: days(self.dead_job_days.or(file.dead_job_days).unwrap_or(30)),
+            lease: Duration::from_millis(self.lease_ms.or(file.lease_ms).unwrap_or(20_000)),
             page_items: self.page_items.or(file.page_items).unwrap_or(256),
             connector_cpu: Duration::from_millis(self.connector_cpu_ms.or(file.connector_cpu_ms).unwrap_or(10_000)),
             database_max_bytes: self.database_max_bytes.or(file.database_max_bytes),
@@ -228,7 +265,14 @@ impl Config {
         let in_range = |name: &str, ok: bool, range: &str| {
             if ok { Ok(()) } else { Err(Error::Value(format!("{name} must be {range}"))) }
         };
-        in_range("sync_workers", (1..=64).contains(&self.sync_workers), "between 1 and 64")?;
+        for (kind, workers) in &self.workers {
+            let name = if *kind == "sync" { "sync_workers".to_owned() } else { format!("job_workers of {kind}") };
+            in_range(&name, (1..=64).contains(workers), "between 1 and 64")?;
+        }
+        in_range("workspace_jobs", self.workspace_jobs >= 1, "at least 1")?;
+        in_range("job_poll_ms", (10..=60_000).contains(&self.job_poll.as_millis()), "between 10 and 60000")?;
+        in_range("job_history_days", !self.job_history.is_zero(), "at least 1")?;
+        in_range("dead_job_days", !self.dead_jobs.is_zero(), "at least 1")?;
         in_range("page_items", (1..=1_000).contains(&self.page_items), "between 1 and 1000")?;
         in_range("lease_ms", self.lease >= Duration::from_millis(300), "at least 300")?;
         in_range("connector_cpu_ms", self.connector_cpu >= Duration::from_millis(50), "at least 50")?;
@@ -256,6 +300,26 @@ fn networks(texts: Vec<String>) -> Result<Vec<IpNet>, Error> {
         })
     };
     texts.into_iter().map(parse).collect()
+}
+
+/// Every kind of job with its number of workers.
+fn workers(syncs: usize, others: Vec<String>) -> Result<BTreeMap<&'static str, usize>, Error> {
+    let mut workers: BTreeMap<_, _> = Work::KINDS.into_iter().map(|kind| (kind, 1)).collect();
+    workers.insert("sync", syncs);
+    for text in others {
+        let (kind, number) = text.split_once('=').unwrap_or((&text, ""));
+        let place = workers.get_mut(kind.trim()).filter(|_| kind.trim() != "sync");
+        let number = number.trim().parse().ok();
+        let (Some(place), Some(number)) = (place, number) else {
+            let kinds: Vec<_> = Work::KINDS.into_iter().filter(|kind| *kind != "sync").collect();
+            return Err(Error::Value(format!(
+                "job_workers must look like KIND=N with a kind of {}, not {text:?}; for syncs there is sync_workers",
+                kinds.join(", ")
+            )));
+        };
+        *place = number;
+    }
+    Ok(workers)
 }
 
 fn parse_root(text: &str) -> Result<(String, PathBuf), String> {
@@ -297,6 +361,18 @@ mod tests {
         assert_eq!(networks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "::1/128"]);
         let error = resolve(&["proxy.example.com"]).unwrap_err().to_string();
         assert!(error.contains("proxy.example.com"), "{error}");
+    }
+
+    #[test]
+    fn each_kind_of_job_has_its_own_workers() {
+        let resolve = |text: &str| {
+            Settings { job_workers: Some(vec![text.to_owned()]), ..Settings::default() }.resolve().map(|it| it.workers)
+        };
+        assert_eq!(resolve("delete_workspace=3").unwrap(), BTreeMap::from([("delete_workspace", 3), ("sync", 2)]));
+        for text in ["sync=3", "dance=1", "delete_workspace", "delete_workspace=many", "delete_workspace=0"] {
+            let error = resolve(text).unwrap_err().to_string();
+            assert!(error.contains("job_workers"), "{text}: {error}");
+        }
     }
 
     #[test]

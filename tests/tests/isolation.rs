@@ -23,7 +23,7 @@ const FRESH: [&str; 10] =
 type Ids = BTreeMap<&'static str, String>;
 
 /// Everything that has an id.
-const THINGS: [&str; 12] = [
+const THINGS: [&str; 13] = [
     "workspace_id",
     "source_id",
     "push_source_id",
@@ -36,6 +36,7 @@ const THINGS: [&str; 12] = [
     "key_id",
     "session_id",
     "credential_id",
+    "job_id",
 ];
 
 /// One request with placeholders for the things it is about.
@@ -66,6 +67,7 @@ fn thing(parameter: &str, path: &str) -> Option<&'static str> {
         "key_id" => "key_id",
         "session_id" => "session_id",
         "credential_id" => "credential_id",
+        "job_id" => "job_id",
         // A page begins after the last thing of the page before.
         "cursor" => match path.rsplit('/').next()? {
             "workspaces" => "workspace_id",
@@ -75,6 +77,7 @@ fn thing(parameter: &str, path: &str) -> Option<&'static str> {
             "messages" => "message_id",
             "users" => "user_id",
             "credentials" => "credential_id",
+            "jobs" => "job_id",
             _ => return None,
         },
         _ => return None,
@@ -202,7 +205,9 @@ fn body_with_ids(method: &Method, path: &str, operation: &Value, document: &Valu
 impl Template {
     /// For administrators of the server, not for a workspace's people.
     fn is_of_the_instance(&self) -> bool {
-        ["/api/v1/users", "/api/v1/audit", "/api/v1/workspace-deletions"].iter().any(|of| self.path.starts_with(of))
+        ["/api/v1/users", "/api/v1/audit", "/api/v1/jobs", "/api/v1/workspace-deletions"]
+            .iter()
+            .any(|of| self.path.starts_with(of))
     }
 
     /// Ends the workspace with everything in it.
@@ -323,8 +328,11 @@ async fn workspace(server: &Server, name: &str, secret: &str) -> (Caller, Caller
     let sources = sources["items"].as_array().unwrap();
     let push_source = sources.iter().find(|source| source["connector"]["id"] == "builtin:push").unwrap();
 
+    let jobs = server.get(&format!("/api/v1/jobs?workspace_id={id}")).await.ok();
+
     let ids = Ids::from([
         ("workspace_id", id.clone()),
+        ("job_id", text(&jobs["items"][0]["id"])),
         ("source_id", text(&Value::from(source.rsplit('/').next()))),
         ("push_source_id", text(&push_source["id"])),
         ("run_id", text(&run["id"])),

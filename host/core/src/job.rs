@@ -17,7 +17,61 @@ pub enum Work {
     DeleteWorkspace,
 }
 
+/// What goes first among the jobs of a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Somebody waits for it.
+    High,
+    /// A schedule asked for it.
+    Normal,
+    /// It only makes room.
+    Low,
+}
+
+impl Priority {
+    /// As stored: the smaller, the sooner.
+    pub fn rank(self) -> i64 {
+        match self {
+            Self::High => 0,
+            Self::Normal => 1,
+            Self::Low => 2,
+        }
+    }
+}
+
+/// A job to be queued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewJob {
+    /// What to do.
+    pub work: Work,
+    /// What it goes before.
+    pub priority: Priority,
+    /// Milliseconds until it may begin; 0: at once.
+    pub delay_ms: i64,
+    /// While an open job of the workspace has this key, no second one is made.
+    pub dedup_key: Option<String>,
+}
+
+impl NewJob {
+    /// To be done as soon as its turn comes.
+    pub fn now(work: Work) -> Self {
+        let priority = work.priority();
+        Self { work, priority, delay_ms: 0, dedup_key: None }
+    }
+}
+
 impl Work {
+    /// Every kind there is.
+    pub const KINDS: [&str; 2] = ["sync", "delete_workspace"];
+
+    /// What it goes before when nobody says otherwise.
+    pub fn priority(&self) -> Priority {
+        match self {
+            Self::Sync { .. } => Priority::Normal,
+            Self::DeleteWorkspace => Priority::Low,
+        }
+    }
+
     /// The name workers claim by.
     pub fn kind(&self) -> &'static str {
         match self {

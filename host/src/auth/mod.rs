@@ -21,7 +21,6 @@ use std::{
     time::Duration,
 };
 
-use chrono::TimeDelta;
 use moka::future::Cache;
 use tokio_util::sync::CancellationToken;
 use tributary_core::{
@@ -47,9 +46,6 @@ use keys::Malformed;
 
 /// How often the identity epoch is looked at.
 const EPOCH_EVERY: Duration = Duration::from_millis(400);
-/// How often log-ins, invitations and resets that are over are removed, and how long they are kept.
-const PURGE_EVERY: TimeDelta = TimeDelta::hours(1);
-const KEPT_FOR: TimeDelta = TimeDelta::days(30);
 /// Callers remembered.
 const REMEMBERED: u64 = 100_000;
 /// A caller is read anew after this long, whatever the epoch says.
@@ -161,7 +157,6 @@ impl Auth {
     /// Keeps what is remembered in step with the record, until the server stops.
     pub async fn run(self: Arc<Self>, stopping: CancellationToken) {
         let mut every = tokio::time::interval(EPOCH_EVERY);
-        let mut purge_at = self.clock.now();
         loop {
             tokio::select! {
                 () = stopping.cancelled() => break,
@@ -171,12 +166,6 @@ impl Auth {
                 tracing::debug!(%error, "the identity epoch could not be read");
             }
             self.key_use.flush_when_due().await;
-            if self.clock.now() >= purge_at {
-                purge_at = self.clock.now() + PURGE_EVERY;
-                if let Err(error) = self.db.system().purge_identity(self.clock.now() - KEPT_FOR).await {
-                    tracing::debug!(%error, "log-ins that are over could not be removed");
-                }
-            }
         }
         self.key_use.flush().await;
     }

@@ -1,6 +1,7 @@
 //! The command line: one file for each command, one plain sentence for each error.
 
 mod audit;
+mod job;
 mod key;
 mod openapi;
 mod operator;
@@ -32,6 +33,8 @@ enum Command {
     Workspace(workspace::Workspace),
     /// Make, revoke and list API keys
     Key(key::Key),
+    /// See what the queue holds, and what to do about jobs that were given up
+    Job(job::Job),
     /// Read and check the audit log, also while a server runs
     Audit(audit::Audit),
     /// Look after the master key that seals secrets
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::User(user) => user.run(),
         Command::Workspace(workspace) => workspace.run(),
         Command::Key(key) => key.run(),
+        Command::Job(job) => job.run(),
         Command::Audit(audit) => audit.run(),
         Command::Secrets(secrets) => secrets.run(),
         Command::Openapi => openapi::run(),

@@ -14,6 +14,7 @@ mod documents;
 mod dto;
 mod extract;
 mod health;
+mod jobs;
 mod keys;
 mod knowledge;
 mod members;
@@ -106,6 +107,11 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(workspaces::deletion))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::open))
+        .routes(routes!(jobs::get, jobs::discard))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(jobs::cancel))
         .merge(may(Action::ReadAudit, new().routes(routes!(audit::of_workspace))))
         .merge(may(
             Action::ManageCredentials,

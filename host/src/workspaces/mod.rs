@@ -9,12 +9,10 @@ use tributary_core::{Clock, WorkspaceId, job::Lease, principal::Principal, works
 use tributary_search::text;
 use tributary_store::{Db, NewWorkspace, Page, TenantDb, Visible, WorkspaceUpdate};
 
-use crate::plugins::Plugins;
+use crate::{jobs, plugins::Plugins};
 
 /// Documents removed in one transaction.
 const REMOVED_AT_ONCE: i64 = 500;
-/// Milliseconds until a deletion that failed is tried again.
-const RETRY_MS: i64 = 5_000;
 
 /// Why a workspace was not made.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +145,8 @@ impl Workspaces {
         let removed: Result<(), tributary_store::Error> = removed.await;
         if let Err(error) = removed {
             tracing::warn!(workspace = %lease.workspace_id, %error, "a workspace could not be removed yet; it is tried again");
-            let _ = self.db.system().retry(&lease, RETRY_MS, &error.to_string()).await;
+            let pause_ms = jobs::pause(lease.attempt, None).as_millis() as i64;
+            let _ = self.db.system().retry(&lease, pause_ms, &error.to_string()).await;
         }
     }
 }

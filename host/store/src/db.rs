@@ -2,7 +2,7 @@
 //!
 //! Concrete enums instead of a trait over "pool or transaction": such a trait needs a lifetime, and futures that hold it stop being `Send`.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
@@ -17,6 +17,8 @@ use uuid::Uuid;
 use crate::{
     dialect::q,
     error::{Error, Result},
+    group::Group,
+    jobs::{Enqueued, QueuedRow},
     tenant::{SystemDb, TenantDb},
     writer::{WriteLease, Writer},
 };
@@ -76,7 +78,14 @@ impl Default for Options {
 
 /// The record. Cheap to clone.
 #[derive(Clone)]
-pub struct Db(Arc<Dual<SqliteDb, PgPool>>);
+pub struct Db(Arc<Dual<SqliteDb, PgPool>>, Arc<Groups>);
+
+/// Statements that callers share.
+#[derive(Default)]
+pub(crate) struct Groups {
+    pub(crate) enqueue: Group<QueuedRow, Enqueued>,
+    pub(crate) complete: Group<(Uuid, i64), bool>,
+}
 
 /// One of either engine's.
 #[derive(Debug)]
@@ -88,6 +97,7 @@ pub(crate) enum Dual<S, P> {
 struct SqliteDb {
     readers: SqlitePool,
     writer: Writer,
+    file: PathBuf,
 }
 
 /// A connection that reads, or an open transaction, of either engine: what every query takes.
@@ -149,7 +159,7 @@ impl Db {
                 ));
             }
         };
-        Ok(Self(Arc::new(dual)))
+        Ok(Self(Arc::new(dual), Arc::default()))
     }
 
     /// Brings the schema up to date. Safe to call from several hosts at once.
@@ -166,6 +176,14 @@ impl Db {
         let mut cx = self.read(Scope::System).await?;
         q!(cx, fetch_one as (i64), "SELECT CAST(1 AS BIGINT)")?;
         Ok(())
+    }
+
+    /// How many bytes SQLite can still take in, by its limit and by its disk; `None` on PostgreSQL, which knows its own disk.
+    pub async fn room_bytes(&self) -> Result<Option<u64>> {
+        match &*self.0 {
+            Dual::Sqlite(sqlite) => Ok(Some(sqlite.room_bytes().await?)),
+            Dual::Postgres(_) => Ok(None),
+        }
     }
 
     /// Finishes open commits and closes every connection.
@@ -214,6 +232,18 @@ impl Db {
     /// The whole instance: for workers, the first start and login. Never for a handler that serves a tenant.
     pub fn system(&self) -> SystemDb {
         SystemDb { db: self.clone() }
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.1
+    }
+
+    /// The connections to PostgreSQL, when that is what there is.
+    pub(crate) fn postgres(&self) -> Option<&PgPool> {
+        match &*self.0 {
+            Dual::Sqlite(_) => None,
+            Dual::Postgres(pool) => Some(pool),
+        }
     }
 
     /// How many group commits SQLite's writer made so far; 0 on PostgreSQL.
@@ -276,8 +306,19 @@ impl SqliteDb {
             .max_connections(options.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))
             .test_before_acquire(false)
-            .connect_lazy_with(connect.pragma("query_only", "on"));
-        Ok(Self { readers, writer })
+            .connect_lazy_with(connect.clone().pragma("query_only", "on"));
+        Ok(Self { readers, writer, file: connect.get_filename().to_path_buf() })
+    }
+
+    async fn room_bytes(&self) -> Result<u64> {
+        let mut reader = self.readers.acquire().await?;
+        let mut pragma =
+            async |sql: &'static str| -> Result<i64> { Ok(sqlx::query_scalar(sql).fetch_one(&mut *reader).await?) };
+        let most = pragma("PRAGMA max_page_count").await?;
+        let unused = most - pragma("PRAGMA page_count").await? + pragma("PRAGMA freelist_count").await?;
+        let allowed = unused.max(0).cast_unsigned().saturating_mul(pragma("PRAGMA page_size").await?.cast_unsigned());
+        let disk = rustix::fs::statvfs(&self.file).map_or(u64::MAX, |it| it.f_bavail.saturating_mul(it.f_frsize));
+        Ok(allowed.min(disk))
     }
 
     async fn migrate(&self) -> Result<()> {

@@ -13,6 +13,7 @@
 //! | `{later $1}` | that clock plus so many milliseconds |
 //! | `{lock}`, `{lock a, b}` | lock the rows read until the transaction ends; SQLite has one writer anyway |
 //! | `{skip locked a}` | the same for rows of `a`, passing over those that somebody else has locked |
+//! | `{alone a.id}` | whether nobody else who asks this has the id; if so it is ours until the transaction ends |
 //!
 //! `{look up}` lets neither planner walk the table instead, once for each row of the list. SQLite takes `CROSS JOIN` as that order;
 //! PostgreSQL would do it on a table that was never analysed, such as one that a first sync is just filling, but cannot turn a
@@ -73,8 +74,9 @@ fn sqlite(name: &str, argument: &str) -> String {
         "ids" => format!("(SELECT unhex(value, '-') FROM json_each({argument}))"),
         "texts" => format!("(SELECT value FROM json_each({argument}))"),
         "now" => "strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')".to_owned(),
-        "later" => format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', ({argument} / 1000.0) || ' seconds')"),
+        "later" => format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', (({argument}) / 1000.0) || ' seconds')"),
         "lock" | "skip" => String::new(),
+        "alone" => "TRUE".to_owned(),
         "json" => argument.to_owned(),
         "look" => {
             let (table, name, condition) = look_up(argument);
@@ -108,7 +110,7 @@ fn postgres(name: &str, argument: &str) -> String {
         }
         "texts" => format!("(SELECT value FROM json_array_elements_text(CAST({argument} AS json)) AS value)"),
         "now" => "clock_timestamp()".to_owned(),
-        "later" => format!("(clock_timestamp() + {argument} * interval '1 millisecond')"),
+        "later" => format!("(clock_timestamp() + ({argument}) * interval '1 millisecond')"),
         "json" => format!("CAST({argument} AS json)"),
         "look" => {
             let (table, name, condition) = look_up(argument);
@@ -116,6 +118,8 @@ fn postgres(name: &str, argument: &str) -> String {
         }
         "lock" if argument.is_empty() => "FOR NO KEY UPDATE".to_owned(),
         "lock" => format!("FOR NO KEY UPDATE OF {argument}"),
+        // A lock of its own: that on a row would hold up whoever writes it for other reasons.
+        "alone" => format!("pg_try_advisory_xact_lock(hashtextextended(CAST({argument} AS text), 7238641))"),
         "skip" => format!("FOR NO KEY UPDATE OF {} SKIP LOCKED", argument.trim_start_matches("locked ")),
         "rows" => {
             let (list, columns) = columns(argument);

@@ -81,6 +81,21 @@ pub enum Error {
     Database(#[source] sqlx::Error),
 }
 
+impl Error {
+    /// The same once more, for another caller of the same transaction.
+    pub(crate) fn for_another(&self) -> Self {
+        match self {
+            Self::NotFound(what) => Self::NotFound(what),
+            Self::Conflict { what } => Self::Conflict { what },
+            Self::Full(message) => Self::Full(message.clone()),
+            Self::Busy(message) => Self::Busy(message.clone()),
+            Self::Invalid(message) => Self::Invalid(message.clone()),
+            Self::Closed => Self::Closed,
+            other => Self::Commit(other.to_string()),
+        }
+    }
+}
+
 /// `SQLITE_BUSY`, `SQLITE_LOCKED`, `SQLITE_FULL`: <https://www.sqlite.org/rescode.html>.
 const SQLITE_BUSY: [i64; 2] = [5, 6];
 const SQLITE_FULL: i64 = 13;

@@ -1,27 +1,32 @@
-//! Durable jobs: claim, heartbeat, hand back, finish. After River's semantics.
+//! Durable jobs: queue, prove a lease, heartbeat, hand back, finish. They are claimed in `claim`. After River's semantics.
 //!
 //! A lease is proven by id, attempt and time; every transaction of a worker proves it first ([`fence`]), so a worker that slept through
 //! its lease writes nothing over its successor. Lease time is the database's clock on PostgreSQL, the machine's on SQLite.
+//!
+//! A job that may begin is `due` whatever any clock says; only one that waits for its `run_at` is not.
 
-use std::collections::BTreeMap;
-
+use serde::Serialize;
 use sqlx::types::Json;
 use tributary_core::{
-    Instant, JobId,
-    job::{Lease, Work},
+    Instant, JobId, WorkspaceId,
+    job::{Lease, NewJob, Priority, Work},
 };
 use uuid::Uuid;
 
 use crate::{
     db::Cx,
     dialect::q,
-    error::{Error, Result},
+    error::{Error, Result, missing},
     rows::json_list,
-    tenant::SystemDb,
+    tenant::{SystemDb, TenantDb},
 };
 
 /// Tries without any progress before a job is given up. A killed host uses one up; a committed page gives all of them back.
 pub(crate) const TRIES: i64 = 25;
+/// Longest key that keeps a second job away.
+const KEY_BYTES: usize = 200;
+/// How much of an error is kept.
+const ERROR_CHARS: usize = 2_000;
 
 /// What a worker learns when it renews its lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,43 +39,112 @@ pub enum Heartbeat {
     Lost,
 }
 
-#[derive(sqlx_macros::FromRow)]
-struct Candidate {
-    id: Uuid,
-    spent: bool,
+/// What became of the wish to queue a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The job.
+    pub id: JobId,
+    /// False: there was an open one with the same key, and it is this.
+    pub new: bool,
 }
 
-#[derive(serde::Serialize)]
-struct Turn {
-    id: Uuid,
-    turn: usize,
-}
-
-#[derive(sqlx_macros::FromRow)]
-struct Claimed {
+/// A job on its way into the table.
+#[derive(Clone, Serialize)]
+pub(crate) struct QueuedRow {
     id: Uuid,
     workspace_id: Uuid,
-    attempt: i64,
-    max_attempts: i64,
-    work: Json<Work>,
+    kind: &'static str,
+    work: Work,
+    rank: i64,
+    delay_ms: i64,
+    tries: i64,
+    key: Option<String>,
 }
 
-/// Queues work in the transaction that causes it.
+impl QueuedRow {
+    fn of(workspace_id: Uuid, id: JobId, new: NewJob) -> Result<Self> {
+        if let Some(key) = &new.dedup_key
+            && (key.is_empty() || key.len() > KEY_BYTES || key.contains('\0'))
+        {
+            return Err(Error::Invalid(format!("a job's key has 1 to {KEY_BYTES} bytes and no U+0000")));
+        }
+        let (kind, rank, delay_ms) = (new.work.kind(), new.priority.rank(), new.delay_ms.max(0));
+        Ok(Self { id: id.0, workspace_id, kind, work: new.work, rank, delay_ms, tries: TRIES, key: new.dedup_key })
+    }
+}
+
+/// Queues work in the transaction that causes it, to be done at once.
 pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, id: JobId, work: &Work, now: Instant) -> Result<()> {
+    insert_first(cx, workspace, id, work, work.priority(), now).await
+}
+
+/// The same, with a place in the queue.
+pub(crate) async fn insert_first(
+    cx: &mut Cx,
+    workspace: Uuid,
+    id: JobId,
+    work: &Work,
+    priority: Priority,
+    now: Instant,
+) -> Result<()> {
     q!(
         cx,
         execute,
-        "INSERT INTO job (id, workspace_id, kind, work, state, priority, run_at, attempt, max_attempts, cancel_requested, created_at)
-         VALUES ($1, $2, $3, $4, 'queued', 0, {now}, 0, $5, $6, $7)",
+        "INSERT INTO job (id, workspace_id, kind, work, state, priority, run_at, due, attempt, max_attempts, cancel_requested, created_at)
+         VALUES ($1, $2, $3, $4, 'queued', $5, $7, TRUE, 0, $6, FALSE, $7)",
         id.0,
         workspace,
         work.kind(),
         Json(work),
+        priority.rank(),
         TRIES,
-        false,
         now
     )?;
     Ok(())
+}
+
+/// Queues several, in the transaction that causes them; answers in their order.
+pub(crate) async fn enqueue_all(cx: &mut Cx, new: &[QueuedRow]) -> Result<Vec<Enqueued>> {
+    let rows = json_list(new)?;
+    // An open job with the key may end between the two statements: then there is room for a new one.
+    for _ in 0..3 {
+        let inserted = q!(
+            cx,
+            fetch_all as (Uuid),
+            "INSERT INTO job (id, workspace_id, kind, work, state, priority, run_at, due, attempt, max_attempts, cancel_requested,
+                 created_at, dedup_key)
+             SELECT i.id, i.workspace_id, i.kind, i.work, 'queued', i.rank, {later i.delay_ms}, i.delay_ms = 0, 0, i.tries, FALSE,
+                 {now}, i.key
+             FROM {rows $1: id uuid, workspace_id uuid, kind text, work json, rank int, delay_ms int, tries int, key text} AS i
+             WHERE i.id IS NOT NULL ON CONFLICT DO NOTHING RETURNING id",
+            &rows
+        )
+        .map_err(missing("workspace"))?;
+        if inserted.len() == new.len() {
+            return Ok(new.iter().map(|row| Enqueued { id: row.id.into(), new: true }).collect());
+        }
+        let open = q!(
+            cx,
+            fetch_all as (Uuid, Uuid),
+            "SELECT i.id, j.id FROM {rows $1: id uuid, workspace_id uuid, key text} AS i
+             {look up job j: j.workspace_id = i.workspace_id AND j.dedup_key = i.key AND j.dedup_key IS NOT NULL AND j.state IN ('queued', 'leased')}",
+            &rows
+        )?;
+        let answers: Option<Vec<_>> = new
+            .iter()
+            .map(|row| {
+                if inserted.contains(&row.id) {
+                    return Some(Enqueued { id: row.id.into(), new: true });
+                }
+                let (_, id) = open.iter().find(|(wanted, _)| *wanted == row.id)?;
+                Some(Enqueued { id: (*id).into(), new: false })
+            })
+            .collect();
+        if let Some(answers) = answers {
+            return Ok(answers);
+        }
+    }
+    Err(Error::Busy("open jobs with the same key come and go".to_owned()))
 }
 
 /// Proves a lease and locks the job until the transaction ends.
@@ -130,50 +204,28 @@ pub(crate) async fn cancel(cx: &mut Cx, workspace: Uuid, id: Uuid) -> Result<boo
     Ok(state.as_deref() == Some("cancelled"))
 }
 
-impl SystemDb {
-    /// Leases up to `limit` jobs of these kinds for `lease_ms` milliseconds. Jobs whose lease ran out are offered again; one that used up
-    /// its tries is given up, and its run fails. Workspaces take turns: one with many jobs does not hold the others up.
-    pub async fn claim(&self, kinds: &[&str], worker: &str, lease_ms: i64, limit: i64) -> Result<Vec<Lease>> {
-        let limit = limit.clamp(1, 100);
-        let kinds = json_list(kinds)?;
-        // Workers that meet at the same jobs pass over each other's; whoever comes away empty looks again.
-        for _ in 0..3 {
-            let candidates = self.candidates(&kinds, limit).await?;
-            if candidates.is_empty() {
-                return Ok(Vec::new());
-            }
-            let (spent, open): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| candidate.spent);
-            let mut cx = self.write().await?;
-            if !spent.is_empty() {
-                give_up(&mut cx, &spent.into_iter().map(|candidate| candidate.id).collect::<Vec<_>>()).await?;
-            }
-            let leases = lease(&mut cx, &open, worker, lease_ms, limit).await?;
-            cx.commit().await?;
-            if !leases.is_empty() {
-                return Ok(leases);
-            }
-        }
-        Ok(Vec::new())
+impl TenantDb {
+    /// Queues a job of this workspace.
+    pub async fn enqueue(&self, new: NewJob) -> Result<Enqueued> {
+        self.system().enqueue(self.workspace_id(), new).await
     }
+}
 
-    async fn candidates(&self, kinds: &str, limit: i64) -> Result<Vec<Candidate>> {
-        let mut cx = self.read().await?;
-        Ok(q!(
-            cx,
-            fetch_all as Candidate,
-            "SELECT id, spent FROM (
-                 SELECT j.id, j.priority, j.run_at, j.state = 'leased' AND j.attempt >= j.max_attempts AS spent,
-                     COALESCE(b.busy, 0)
-                         + row_number() OVER (PARTITION BY j.workspace_id ORDER BY j.priority DESC, j.run_at, j.id) AS turn
-                 FROM job j
-                 LEFT JOIN (SELECT workspace_id, COUNT(*) AS busy FROM job
-                     WHERE state = 'leased' AND lease_until > {now} GROUP BY workspace_id) AS b ON b.workspace_id = j.workspace_id
-                 WHERE j.kind IN {texts $1} AND j.state IN ('queued', 'leased')
-                     AND ((j.state = 'queued' AND j.run_at <= {now}) OR (j.state = 'leased' AND j.lease_until <= {now}))
-             ) AS waiting ORDER BY turn, priority DESC, run_at, id LIMIT $2",
-            kinds,
-            limit * 16
-        )?)
+impl SystemDb {
+    /// Queues a job of a workspace; resolves when it is durable. Callers at the same time share a transaction.
+    pub async fn enqueue(&self, workspace: WorkspaceId, new: NewJob) -> Result<Enqueued> {
+        let row = QueuedRow::of(workspace.0, JobId::new(), new)?;
+        let system = self.clone();
+        let together = move |rows: Vec<QueuedRow>| {
+            let system = system.clone();
+            async move {
+                let mut cx = system.write().await?;
+                let answers = enqueue_all(&mut cx, &rows).await?;
+                cx.commit().await?;
+                Ok(answers)
+            }
+        };
+        self.db.groups().enqueue.submit(row, together).await
     }
 
     /// Renews a lease.
@@ -182,7 +234,7 @@ impl SystemDb {
         let asked = q!(
             cx,
             fetch_optional as (bool),
-            "UPDATE job SET lease_until = {later $3} WHERE id = $1 AND attempt = $2 AND state = 'leased' AND lease_until > {now}
+            "UPDATE job SET lease_until = {later $3}, lease_ms = $3 WHERE id = $1 AND attempt = $2 AND state = 'leased' AND lease_until > {now}
              RETURNING cancel_requested",
             lease.job_id.0,
             lease.attempt,
@@ -196,132 +248,113 @@ impl SystemDb {
         })
     }
 
-    /// Hands a job back after a failure, to be tried again in `delay_ms`. False: the lease was lost.
+    /// Hands a job back after a failure, to be tried again in `delay_ms`; after its last try it is given up, and its run fails. False: the
+    /// lease was lost.
     pub async fn retry(&self, lease: &Lease, delay_ms: i64, error: &str) -> Result<bool> {
-        self.hand_back(lease, delay_ms, Some(error), 0).await
+        let mut cx = self.write().await?;
+        let state = q!(
+            cx,
+            fetch_optional as (String),
+            "UPDATE job SET state = CASE WHEN attempt < max_attempts THEN 'queued' ELSE 'dead' END,
+                 finished_at = CASE WHEN attempt < max_attempts THEN NULL ELSE {now} END,
+                 run_at = {later $3}, due = $5, lease_until = NULL, worker = NULL, last_error = $4
+             WHERE id = $1 AND attempt = $2 AND state = 'leased' AND lease_until > {now} RETURNING state",
+            lease.job_id.0,
+            lease.attempt,
+            delay_ms.max(0),
+            told(error),
+            delay_ms <= 0
+        )?;
+        if state.as_deref() == Some("dead") {
+            let detail = format!("It failed {} times in a row, the last time so: {error}", lease.attempt);
+            fail_runs(&mut cx, &[lease.job_id.0], "gave_up", &told(&detail)).await?;
+        }
+        cx.commit().await?;
+        Ok(state.is_some())
     }
 
     /// Hands a job back without counting a try: the source asked to wait, or this host shuts down. False: the lease was lost.
     pub async fn release(&self, lease: &Lease, delay_ms: i64) -> Result<bool> {
-        self.hand_back(lease, delay_ms, None, 1).await
-    }
-
-    async fn hand_back(&self, lease: &Lease, delay_ms: i64, error: Option<&str>, given_back: i64) -> Result<bool> {
         let mut cx = self.write().await?;
         let held = q!(
             cx,
             execute,
-            "UPDATE job SET state = 'queued', run_at = {later $3}, lease_until = NULL, worker = NULL,
-                 last_error = COALESCE($4, last_error), max_attempts = max_attempts + $5
+            "UPDATE job SET state = 'queued', run_at = {later $3}, due = $4, lease_until = NULL, worker = NULL,
+                 max_attempts = max_attempts + 1
              WHERE id = $1 AND attempt = $2 AND state = 'leased' AND lease_until > {now}",
             lease.job_id.0,
             lease.attempt,
-            delay_ms,
-            error.map(|error| error.replace('\0', "")),
-            given_back
+            delay_ms.max(0),
+            delay_ms <= 0
         )?;
         cx.commit().await?;
         Ok(held > 0)
     }
 
-    /// Marks a job done. (Finishing a run does this in the same transaction.) False: the lease was lost.
+    /// Marks a job done; resolves when that is durable. (Finishing a run does this in its own transaction.) Callers at the same time share a
+    /// transaction. False: the lease was lost.
     pub async fn complete(&self, lease: &Lease) -> Result<bool> {
-        self.end(lease, "done", None).await
+        let system = self.clone();
+        let together = move |leases: Vec<(Uuid, i64)>| {
+            let system = system.clone();
+            async move { system.complete_all(&leases).await }
+        };
+        self.db.groups().complete.submit((lease.job_id.0, lease.attempt), together).await
+    }
+
+    async fn complete_all(&self, leases: &[(Uuid, i64)]) -> Result<Vec<bool>> {
+        #[derive(Serialize)]
+        struct Held {
+            job_id: Uuid,
+            tries: i64,
+        }
+        let held: Vec<_> = leases.iter().map(|&(job_id, tries)| Held { job_id, tries }).collect();
+        let mut cx = self.write().await?;
+        let done = q!(
+            cx,
+            fetch_all as (Uuid),
+            "UPDATE job SET state = 'done', finished_at = {now}, lease_until = NULL
+             FROM {rows $1: job_id uuid, tries int} AS c
+             WHERE id = c.job_id AND attempt = c.tries AND state = 'leased' AND lease_until > {now} RETURNING id",
+            json_list(&held)?
+        )?;
+        cx.commit().await?;
+        let done: std::collections::HashSet<_> = done.into_iter().collect();
+        Ok(leases.iter().map(|(id, _)| done.contains(id)).collect())
     }
 
     /// Gives a job up. False: the lease was lost.
     pub async fn fail(&self, lease: &Lease, error: &str) -> Result<bool> {
-        self.end(lease, "dead", Some(error)).await
-    }
-
-    async fn end(&self, lease: &Lease, state: &str, error: Option<&str>) -> Result<bool> {
         let mut cx = self.write().await?;
         let held = q!(
             cx,
             execute,
-            "UPDATE job SET state = $3, finished_at = {now}, lease_until = NULL, last_error = COALESCE($4, last_error)
+            "UPDATE job SET state = 'dead', finished_at = {now}, lease_until = NULL, last_error = $3
              WHERE id = $1 AND attempt = $2 AND state = 'leased' AND lease_until > {now}",
             lease.job_id.0,
             lease.attempt,
-            state,
-            error.map(|error| error.replace('\0', ""))
+            told(error)
         )?;
         cx.commit().await?;
         Ok(held > 0)
     }
-
-    /// How many jobs are in which state: `queued`, `leased`, `done`, `dead`, `cancelled`.
-    pub async fn job_counts(&self) -> Result<BTreeMap<String, i64>> {
-        let mut cx = self.read().await?;
-        let rows = q!(cx, fetch_all as (String, i64), "SELECT state, COUNT(*) FROM job GROUP BY state")?;
-        Ok(rows.into_iter().collect())
-    }
-
-    /// Forgets jobs that ended before a moment; dead ones stay until somebody has looked at them.
-    pub async fn purge_finished_jobs(&self, before: Instant) -> Result<u64> {
-        let mut cx = self.write().await?;
-        let purged =
-            q!(cx, execute, "DELETE FROM job WHERE finished_at < $1 AND state IN ('done', 'cancelled')", before)?;
-        cx.commit().await?;
-        Ok(purged)
-    }
 }
 
-/// Leases the first of `candidates` that are still free, in their order.
-async fn lease(cx: &mut Cx, candidates: &[Candidate], worker: &str, lease_ms: i64, limit: i64) -> Result<Vec<Lease>> {
-    let turns: Vec<_> = candidates.iter().enumerate().map(|(turn, it)| Turn { id: it.id, turn }).collect();
-    let free = q!(
-        cx,
-        fetch_all as (Uuid),
-        "SELECT j.id FROM {rows $1: id uuid, turn int} AS c CROSS JOIN job j
-         WHERE j.id = c.id AND ((j.state = 'queued' AND j.run_at <= {now})
-             OR (j.state = 'leased' AND j.lease_until <= {now} AND j.attempt < j.max_attempts))
-         ORDER BY c.turn LIMIT $2 {skip locked j}",
-        json_list(&turns)?,
-        limit
-    )?;
-    if free.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut claimed = q!(
-        cx,
-        fetch_all as Claimed,
-        "UPDATE job SET state = 'leased', attempt = attempt + 1, lease_until = {later $2}, worker = $3 WHERE id IN {ids $1}
-         RETURNING id, workspace_id, attempt, max_attempts, work",
-        json_list(&free)?,
-        lease_ms,
-        worker
-    )?;
-    claimed.sort_by_key(|job| free.iter().position(|id| *id == job.id));
-    let leases = claimed.into_iter().map(|job| Lease {
-        job_id: job.id.into(),
-        workspace_id: job.workspace_id.into(),
-        attempt: job.attempt,
-        max_attempts: job.max_attempts,
-        work: job.work.0,
-    });
-    Ok(leases.collect())
+/// An error as it is kept.
+fn told(error: &str) -> String {
+    error.chars().filter(|c| *c != '\0').take(ERROR_CHARS).collect()
 }
 
-/// Buries jobs whose worker was lost once too often, and fails their runs.
-async fn give_up(cx: &mut Cx, ids: &[Uuid]) -> Result<()> {
-    let dead = q!(
-        cx,
-        fetch_all as (Uuid),
-        "UPDATE job SET state = 'dead', finished_at = {now}, lease_until = NULL, last_error = 'its workers were lost'
-         WHERE id IN {ids $1} AND state = 'leased' AND lease_until <= {now} AND attempt >= max_attempts RETURNING id",
-        json_list(ids)?
-    )?;
-    if dead.is_empty() {
-        return Ok(());
-    }
+/// Fails the runs of jobs that were given up.
+pub(crate) async fn fail_runs(cx: &mut Cx, jobs: &[Uuid], code: &str, detail: &str) -> Result<()> {
     q!(
         cx,
         execute,
-        "UPDATE run SET status = 'failed', finished_at = {now}, error_code = 'worker_lost',
-             error_detail = 'The host working on this sync stopped again and again without finishing a page; look at its log, then sync again.'
+        "UPDATE run SET status = 'failed', finished_at = {now}, error_code = $2, error_detail = $3
          WHERE job_id IN {ids $1} AND finished_at IS NULL",
-        json_list(&dead)?
+        json_list(jobs)?,
+        code,
+        detail
     )?;
     Ok(())
 }

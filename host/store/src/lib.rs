@@ -9,6 +9,7 @@
 mod api_keys;
 mod audit;
 mod chat;
+mod claim;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod commit_tests;
@@ -21,7 +22,10 @@ mod epoch;
 mod error;
 mod feed;
 mod finish;
+mod group;
+mod housekeeping;
 mod ingest;
+mod job_admin;
 mod jobs;
 mod ledger;
 mod members;
@@ -39,12 +43,14 @@ mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod users;
+mod wake;
 mod workspaces;
 mod writer;
 
 pub use api_keys::{ApiKey, KeyUsage, KeyUse};
 pub use audit::{AuditCheck, AuditEvent, AuditFault, AuditFilter, AuditOutcome, NewAuditEvent};
 pub use chat::{Message, NewAnswer, NewQuestion, Question, Role};
+pub use claim::{Claimed, Claimer};
 pub use connectors::InstalledConnector;
 pub use credentials::{Credential, SealedValue};
 pub use db::{Db, Durability, Engine, Options};
@@ -53,7 +59,8 @@ pub use error::{Error, Result};
 pub use feed::{Changes, FeedCursor, FeedLimits};
 pub use finish::{FinishRun, Finished, Held, Prune};
 pub use ingest::{PageCommit, PageOutcome, Push, Pushed};
-pub use jobs::Heartbeat;
+pub use job_admin::{Job, JobChange, JobFilter, OpenJobs};
+pub use jobs::{Enqueued, Heartbeat};
 pub use ledger::RunLedger;
 pub use members::{Invitation, Invited, Member, Membership};
 pub use passages::Passage;
@@ -66,4 +73,5 @@ pub use signing_keys::SigningKey;
 pub use sources::{NewSource, SourceUpdate, SourceWithRun};
 pub use tenant::{SystemDb, TenantDb};
 pub use users::{NewUser, User, UserUpdate};
+pub use wake::Listener;
 pub use workspaces::{NewWorkspace, Visible, WorkspaceDeletion, WorkspaceUpdate};

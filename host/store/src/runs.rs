@@ -7,7 +7,7 @@ use tributary_core::{
     Instant, JobId, RunId, SourceId,
     citation::ConnectorRef,
     contract::Progress,
-    job::{Lease, Work},
+    job::{Lease, Priority, Work},
     run::{Counts, FailedItem, Run, RunError, RunKind, RunStatus, Trigger},
     source::Source,
 };
@@ -227,7 +227,9 @@ pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, source: &Source, new: &
         (!driven).then_some(new.now)
     )?;
     if let Some(job_id) = job_id {
-        jobs::insert(cx, workspace, job_id, &Work::Sync { run_id: id }, new.now).await?;
+        // Whoever asked waits for it.
+        let priority = if new.trigger == Trigger::Schedule { Priority::Normal } else { Priority::High };
+        jobs::insert_first(cx, workspace, job_id, &Work::Sync { run_id: id }, priority, new.now).await?;
     }
     // A dry run leaves no trace in the source.
     if new.kind != RunKind::DryRun {

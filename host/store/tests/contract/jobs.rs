@@ -107,9 +107,9 @@ async fn finished_jobs_are_forgotten_dead_ones_are_not() {
         world.begin(RunKind::Sync).await.finish(None).await;
         let lease = world.begin_other("two").await;
         assert!(world.system.fail(&lease, "x").await.unwrap());
-        let future = chrono::Utc::now() + chrono::TimeDelta::days(1);
-        assert_eq!(world.system.purge_finished_jobs(at(0)).await.unwrap(), 0);
-        assert_eq!(world.system.purge_finished_jobs(future).await.unwrap(), 1);
+        assert_eq!(world.system.forget_jobs(HOUR_MS, HOUR_MS, 10).await.unwrap(), 0, "not before their time");
+        // So long ago is now.
+        assert_eq!(world.system.forget_jobs(-HOUR_MS, HOUR_MS, 10).await.unwrap(), 1);
         let counts = world.system.job_counts().await.unwrap();
         assert_eq!(counts.into_iter().collect::<Vec<_>>(), [("dead".to_owned(), 1)], "{}", world.name());
     }

@@ -15,6 +15,7 @@ mod members;
 mod model;
 mod passages;
 mod predicates;
+mod queue;
 mod row_security;
 mod runs;
 mod schedules;

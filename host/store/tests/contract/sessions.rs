@@ -147,7 +147,7 @@ async fn what_is_over_is_purged() {
         let ended = system.create_session(session(user, "a")).await.unwrap();
         system.create_session(session(user, "b")).await.unwrap();
         system.end_session(user, ended, "logged_out", at(10)).await.unwrap();
-        assert_eq!(system.purge_identity(at(20)).await.unwrap(), 1, "{}", test.name);
+        assert_eq!(system.purge_identity(at(20), 100).await.unwrap(), 1, "{}", test.name);
         assert_eq!(system.sessions_of(user, at(21)).await.unwrap().len(), 1);
     }
 }

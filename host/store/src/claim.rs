@@ -1,0 +1,397 @@
+//! Claiming jobs: fair between workspaces, bounded in what it reads, exact about how much of a workspace runs at once.
+//!
+//! A claim looks at some workspaces that have due jobs, found one after the other in the index however many jobs each has, and gives
+//! the places it has to those of which the least is running. Where there are more workspaces than it looks at, the next claim goes on
+//! behind them. Then it takes the first jobs of each, by priority and age.
+//!
+//! Two hosts that meet at a workspace do not wait for each other: the later one passes over it, and looks again a moment later.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant as Moment},
+};
+
+use serde::Serialize;
+use sqlx::types::Json;
+use tributary_core::{
+    Instant,
+    job::{Lease, Work},
+};
+use uuid::Uuid;
+
+use crate::{db::Cx, dialect::q, error::Result, jobs::fail_runs, rows::json_list, tenant::SystemDb};
+
+/// Most jobs in one claim.
+const MOST: i64 = 100;
+/// Workspaces looked at in one go.
+const LANES: i64 = 64;
+/// Goes at workspaces that turn out to be at their limit, or in the hands of other hosts.
+const GOES: u32 = 6;
+/// Jobs made due, or taken from lost workers, in one go.
+const SLICE: i64 = 1_000;
+/// A busy claimer looks for those this often.
+const TIDY_EVERY: Duration = Duration::from_millis(200);
+/// Rows read behind those wanted, in case somebody holds one.
+const SPARE: i64 = 4;
+
+/// Claims jobs of one kind for one host.
+pub struct Claimer {
+    system: SystemDb,
+    kind: String,
+    worker: String,
+    lease_ms: i64,
+    per_workspace: i64,
+    /// The last workspace that had its turn, while there are more than [`LANES`].
+    after: Uuid,
+    tidied: Option<Moment>,
+}
+
+/// What a claim brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The jobs, the most urgent first.
+    pub leases: Vec<Lease>,
+    /// When nothing came: milliseconds until there may be something without anybody saying so.
+    pub wait_ms: Option<i64>,
+}
+
+/// The due jobs of a workspace.
+#[derive(sqlx_macros::FromRow)]
+struct Lane {
+    workspace_id: Uuid,
+    priority: i64,
+    run_at: Instant,
+    busy: i64,
+}
+
+/// How many jobs of a workspace to take.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Share {
+    workspace_id: Uuid,
+    n: i64,
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct Taken {
+    id: Uuid,
+    workspace_id: Uuid,
+    attempt: i64,
+    max_attempts: i64,
+    work: Json<Work>,
+    priority: i64,
+    run_at: Instant,
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct Clocks {
+    now: Instant,
+    next_due: Option<Instant>,
+    next_lost: Option<Instant>,
+    clock_set_back: bool,
+}
+
+impl SystemDb {
+    /// A claimer of jobs of a kind: leases last `lease_ms`, and no more than `per_workspace` jobs of a workspace run at once, on all hosts
+    /// and of all kinds together.
+    pub fn claimer(&self, kind: &str, worker: &str, lease_ms: i64, per_workspace: i64) -> Claimer {
+        let (kind, worker) = (kind.to_owned(), worker.to_owned());
+        Claimer { system: self.clone(), kind, worker, lease_ms, per_workspace, after: Uuid::nil(), tidied: None }
+    }
+
+    /// Leases up to `limit` jobs of these kinds for `lease_ms`, whatever else of their workspaces runs.
+    pub async fn claim(&self, kinds: &[&str], worker: &str, lease_ms: i64, limit: i64) -> Result<Vec<Lease>> {
+        let mut leases = Vec::new();
+        for kind in kinds {
+            let left = limit - leases.len() as i64;
+            if left > 0 {
+                leases.extend(self.claimer(kind, worker, lease_ms, i64::MAX).claim(left).await?.leases);
+            }
+        }
+        Ok(leases)
+    }
+}
+
+impl Claimer {
+    /// Leases up to `limit` jobs. Jobs whose lease ran out are offered again; one that used up its tries is given up, and its run fails.
+    pub async fn claim(&mut self, limit: i64) -> Result<Claimed> {
+        let limit = limit.clamp(1, MOST);
+        let mut wait_ms = None;
+        let tidied = self.tidied.is_none_or(|when| when.elapsed() >= TIDY_EVERY);
+        if tidied {
+            wait_ms = self.tidy().await?;
+        }
+        for go in 0..GOES {
+            let (lanes, whole) = self.lanes().await?;
+            if lanes.is_empty() {
+                if !tidied {
+                    wait_ms = self.tidy().await?;
+                }
+                break;
+            }
+            let last = lanes.last().map(|lane| lane.workspace_id);
+            let shares = share_out(lanes, limit, self.per_workspace, whole);
+            // Where there are too many to look at all, they take turns in the order of the index.
+            let reached = shares.last().map(|share| share.workspace_id).or(last);
+            self.after = reached.filter(|_| !whole).unwrap_or(Uuid::nil());
+            if shares.is_empty() {
+                // All that was looked at is at its limit. What ends there ends somewhere with a claimer of its own.
+                if whole {
+                    break;
+                }
+                continue;
+            }
+            let leases = self.take(&shares).await?;
+            if !leases.is_empty() {
+                return Ok(Claimed { leases, wait_ms: None });
+            }
+            // Others were faster. Not in step with them again.
+            wait_ms = Some(10);
+            let pause_ms = u64::from(go) * 2 + u64::from(Uuid::now_v7().as_bytes()[15] % 4);
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        }
+        Ok(Claimed { leases: Vec::new(), wait_ms })
+    }
+
+    /// Some workspaces with due jobs, and whether these are all.
+    async fn lanes(&self) -> Result<(Vec<Lane>, bool)> {
+        let mut cx = self.system.read().await?;
+        let mut lanes = self.lanes_after(&mut cx, self.after).await?;
+        if (lanes.len() as i64) < LANES && !self.after.is_nil() {
+            let mut from_the_start = self.lanes_after(&mut cx, Uuid::nil()).await?;
+            from_the_start.retain(|lane| lane.workspace_id <= self.after);
+            lanes.extend(from_the_start);
+            lanes.truncate(LANES as usize);
+        }
+        let whole = (lanes.len() as i64) < LANES;
+        Ok((lanes, whole))
+    }
+
+    async fn lanes_after(&self, cx: &mut Cx, after: Uuid) -> Result<Vec<Lane>> {
+        Ok(q!(
+            cx,
+            fetch_all as Lane,
+            "WITH RECURSIVE lane(workspace_id, n) AS (
+                 SELECT (SELECT j.workspace_id FROM job j WHERE j.kind = $1 AND j.state = 'queued' AND j.due AND j.workspace_id > $2
+                     ORDER BY j.workspace_id LIMIT 1), 1
+                 UNION ALL
+                 SELECT (SELECT j.workspace_id FROM job j WHERE j.kind = $1 AND j.state = 'queued' AND j.due
+                     AND j.workspace_id > l.workspace_id ORDER BY j.workspace_id LIMIT 1), l.n + 1
+                 FROM lane l WHERE l.workspace_id IS NOT NULL AND l.n < $3
+             )
+             SELECT f.workspace_id, j.priority, j.run_at, (SELECT COUNT(*) FROM job b
+                 WHERE b.state = 'leased' AND b.workspace_id = f.workspace_id AND b.lease_until > {now}) AS busy
+             FROM (SELECT l.workspace_id, (SELECT j.id FROM job j WHERE j.kind = $1 AND j.state = 'queued' AND j.due
+                 AND j.workspace_id = l.workspace_id ORDER BY j.priority, j.run_at, j.id LIMIT 1) AS first_id
+                 FROM lane l WHERE l.workspace_id IS NOT NULL) AS f
+             {look up job j: j.id = f.first_id} ORDER BY f.workspace_id",
+            &self.kind,
+            after,
+            LANES
+        )?)
+    }
+
+    /// Takes the first jobs of each workspace that nobody else is taking from.
+    async fn take(&self, shares: &[Share]) -> Result<Vec<Lease>> {
+        let mut cx = self.system.write().await?;
+        let shares = self.ours(&mut cx, shares).await?;
+        let first = self.first(&mut cx, &shares).await?;
+        let free = free(&mut cx, &first).await?;
+        let mut left: HashMap<_, _> = shares.iter().map(|share| (share.workspace_id, share.n)).collect();
+        let chosen: Vec<_> = first
+            .into_iter()
+            .filter(|(id, workspace)| {
+                let left = left.entry(*workspace).or_default();
+                let chosen = *left > 0 && free.contains(id);
+                *left -= i64::from(chosen);
+                chosen
+            })
+            .map(|(id, _)| id)
+            .collect();
+        if chosen.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut taken = q!(
+            cx,
+            fetch_all as Taken,
+            "UPDATE job SET state = 'leased', attempt = attempt + 1, lease_until = {later $2}, lease_ms = $2, worker = $3
+             WHERE id IN {ids $1} RETURNING id, workspace_id, attempt, max_attempts, work, priority, run_at",
+            json_list(&chosen)?,
+            self.lease_ms,
+            &self.worker
+        )?;
+        cx.commit().await?;
+        taken.sort_by_key(|job| (job.priority, job.run_at, job.id));
+        let leases = taken.into_iter().map(|job| Lease {
+            job_id: job.id.into(),
+            workspace_id: job.workspace_id.into(),
+            attempt: job.attempt,
+            max_attempts: job.max_attempts,
+            work: job.work.0,
+        });
+        Ok(leases.collect())
+    }
+
+    /// The shares of workspaces that no other claimer has its hand in, cut to what they have room for: from here on it is exact.
+    async fn ours(&self, cx: &mut Cx, shares: &[Share]) -> Result<Vec<Share>> {
+        let mine = q!(
+            cx,
+            fetch_all as (Uuid),
+            "SELECT s.workspace_id FROM {rows $1: workspace_id uuid} AS s WHERE {alone s.workspace_id}",
+            json_list(shares)?
+        )?;
+        let busy: HashMap<Uuid, i64> = q!(
+            cx,
+            fetch_all as (Uuid, i64),
+            "SELECT b.workspace_id, COUNT(*) FROM job b
+             WHERE b.state = 'leased' AND b.lease_until > {now} AND b.workspace_id IN {ids $1} GROUP BY b.workspace_id",
+            json_list(&mine)?
+        )?
+        .into_iter()
+        .collect();
+        let room = |share: &Share| {
+            let room = self.per_workspace - busy.get(&share.workspace_id).copied().unwrap_or(0);
+            Share { workspace_id: share.workspace_id, n: share.n.min(room) }
+        };
+        Ok(shares.iter().filter(|it| mine.contains(&it.workspace_id)).map(room).filter(|share| share.n > 0).collect())
+    }
+
+    /// Job and workspace of the first due jobs of each share, and of a few more: one step through the index for each.
+    async fn first(&self, cx: &mut Cx, shares: &[Share]) -> Result<Vec<(Uuid, Uuid)>> {
+        let wanted: Vec<_> = shares.iter().map(|share| Share { n: share.n + SPARE, ..*share }).collect();
+        Ok(q!(
+            cx,
+            fetch_all as (Uuid, Uuid),
+            "WITH RECURSIVE turn(workspace_id, n, id, no) AS (
+                 SELECT s.workspace_id, s.n, (SELECT j.id FROM job j WHERE j.kind = $2 AND j.state = 'queued' AND j.due
+                     AND j.workspace_id = s.workspace_id ORDER BY j.priority, j.run_at, j.id LIMIT 1), 1
+                 FROM {rows $1: workspace_id uuid, n int} AS s
+                 UNION ALL
+                 SELECT t.workspace_id, t.n, (SELECT j.id FROM job j WHERE j.kind = $2 AND j.state = 'queued' AND j.due
+                     AND j.workspace_id = t.workspace_id AND (j.priority, j.run_at, j.id) > (c.priority, c.run_at, c.id)
+                     ORDER BY j.priority, j.run_at, j.id LIMIT 1), t.no + 1
+                 FROM turn t {look up job c: c.id = t.id} WHERE t.no < t.n
+             )
+             SELECT id, workspace_id FROM turn WHERE id IS NOT NULL ORDER BY no",
+            json_list(&wanted)?,
+            &self.kind
+        )?)
+    }
+
+    /// Makes due what has waited long enough and takes back what lost workers hold. Milliseconds until there will be more of either.
+    async fn tidy(&mut self) -> Result<Option<i64>> {
+        self.tidied = Some(Moment::now());
+        let mut cx = self.system.read().await?;
+        let clocks = q!(
+            cx,
+            fetch_one as Clocks,
+            "SELECT {now} AS now,
+                 (SELECT j.run_at FROM job j WHERE j.state = 'queued' AND NOT j.due ORDER BY j.run_at LIMIT 1) AS next_due,
+                 (SELECT MIN(j.lease_until) FROM job j WHERE j.state = 'leased') AS next_lost,
+                 EXISTS (SELECT 1 FROM job j WHERE j.state = 'leased' AND j.lease_until > {later 2 * j.lease_ms}) AS clock_set_back"
+        )?;
+        drop(cx);
+        let over = |when: Option<Instant>| when.is_some_and(|when| when <= clocks.now);
+        if over(clocks.next_due) {
+            self.make_due().await?;
+        }
+        if over(clocks.next_lost) || clocks.clock_set_back {
+            self.take_back().await?;
+        }
+        let next = clocks.next_due.into_iter().chain(clocks.next_lost).min();
+        Ok(next.map(|next| (next - clocks.now).num_milliseconds().max(5)))
+    }
+
+    async fn make_due(&self) -> Result<()> {
+        let mut cx = self.system.write().await?;
+        q!(
+            cx,
+            execute,
+            "UPDATE job SET due = TRUE WHERE id IN (SELECT j.id FROM job j WHERE j.state = 'queued' AND NOT j.due AND j.run_at <= {now}
+                 ORDER BY j.run_at LIMIT $1 {skip locked j})",
+            SLICE
+        )?;
+        cx.commit().await
+    }
+
+    /// Jobs of lost workers: queued again, or buried when that happened too often. A lease that ends much later than it was given for is
+    /// of a time before the clock was set back; a worker that lives renews it.
+    async fn take_back(&self) -> Result<()> {
+        let mut cx = self.system.write().await?;
+        let lost = q!(
+            cx,
+            fetch_all as (Uuid, String),
+            "UPDATE job SET state = CASE WHEN attempt < max_attempts THEN 'queued' ELSE 'dead' END,
+                 finished_at = CASE WHEN attempt < max_attempts THEN NULL ELSE {now} END,
+                 due = TRUE, lease_until = NULL, worker = NULL, last_error = 'the host that worked on it was lost'
+             WHERE id IN (SELECT j.id FROM job j WHERE j.state = 'leased'
+                 AND (j.lease_until <= {now} OR j.lease_until > {later 2 * j.lease_ms}) LIMIT $1 {skip locked j})
+             RETURNING id, state",
+            SLICE
+        )?;
+        let dead: Vec<_> = lost.into_iter().filter(|(_, state)| state == "dead").map(|(id, _)| id).collect();
+        if !dead.is_empty() {
+            let detail = "The host working on this sync stopped again and again without finishing a page; look at its log, then sync again.";
+            fail_runs(&mut cx, &dead, "worker_lost", detail).await?;
+        }
+        cx.commit().await
+    }
+}
+
+/// Those of the jobs that nobody else holds, held until the transaction ends.
+async fn free(cx: &mut Cx, first: &[(Uuid, Uuid)]) -> Result<HashSet<Uuid>> {
+    #[derive(Serialize)]
+    struct Id {
+        id: Uuid,
+    }
+    if first.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let first: Vec<_> = first.iter().map(|&(id, _)| Id { id }).collect();
+    let free = q!(
+        cx,
+        fetch_all as (Uuid),
+        "SELECT j.id FROM {rows $1: id uuid} AS f CROSS JOIN job j WHERE j.id = f.id AND j.state = 'queued' AND j.due {skip locked j}",
+        json_list(&first)?
+    )?;
+    Ok(free.into_iter().collect())
+}
+
+/// Gives each place to the workspace of which the least runs; among equals to the more urgent, then the older job when these are all there
+/// are (`whole`), else to the first.
+fn share_out(mut lanes: Vec<Lane>, limit: i64, per_workspace: i64, whole: bool) -> Vec<Share> {
+    if whole {
+        lanes.sort_by_key(|lane| (lane.priority, lane.run_at, lane.workspace_id));
+    }
+    let mut shares: Vec<_> = lanes.iter().map(|lane| Share { workspace_id: lane.workspace_id, n: 0 }).collect();
+    for _ in 0..limit {
+        let runs = |at: &usize| lanes[*at].busy + shares[*at].n;
+        match (0..lanes.len()).filter(|at| runs(at) < per_workspace).min_by_key(runs) {
+            Some(at) => shares[at].n += 1,
+            None => break,
+        }
+    }
+    shares.retain(|share| share.n > 0);
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(number: u128, busy: i64) -> Lane {
+        Lane { workspace_id: Uuid::from_u128(number), priority: 1, run_at: Instant::UNIX_EPOCH, busy }
+    }
+
+    #[test]
+    fn places_go_to_those_who_have_the_fewest() {
+        let shared = |lanes, limit, most| -> Vec<i64> {
+            let mut shares = share_out(lanes, limit, most, true);
+            shares.sort_by_key(|share| share.workspace_id);
+            shares.into_iter().map(|share| share.n).collect()
+        };
+        assert_eq!(shared(vec![lane(1, 0), lane(2, 0)], 5, i64::MAX), [3, 2]);
+        assert_eq!(shared(vec![lane(1, 4), lane(2, 0)], 4, i64::MAX), [4], "the second has to catch up");
+        assert_eq!(shared(vec![lane(1, 0)], 100, 3), [3], "no more than may run at once");
+        assert_eq!(shared(vec![lane(1, 3), lane(2, 9)], 10, 3), [0; 0]);
+    }
+}
