@@ -5,6 +5,7 @@ mod key;
 mod openapi;
 mod operator;
 mod record;
+mod schedule;
 mod secrets;
 mod serve;
 mod user;
@@ -34,6 +35,8 @@ enum Command {
     Key(key::Key),
     /// Read and check the audit log, also while a server runs
     Audit(audit::Audit),
+    /// Show when a schedule comes round
+    Schedule(schedule::Schedule),
     /// Look after the master key that seals secrets
     Secrets(secrets::Secrets),
     /// Print the OpenAPI document of the HTTP API
@@ -48,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Workspace(workspace) => workspace.run(),
         Command::Key(key) => key.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Schedule(schedule) => schedule.run(),
         Command::Secrets(secrets) => secrets.run(),
         Command::Openapi => openapi::run(),
     };
