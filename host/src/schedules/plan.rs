@@ -125,7 +125,7 @@ impl Plan {
     pub fn start(&self, slot: Instant) -> Start {
         let gap_s = self.slot_after(slot).map_or(SPREAD_S, |next| (next - slot).num_seconds());
         let spread_s = self.jitter_s.unwrap_or_else(|| SPREAD_S.min(gap_s / 10)).clamp(0, gap_s.min(WIDEST_S));
-        Start { slot, at: slot + TimeDelta::milliseconds((spread_s * 1_000 * self.share) >> 32) }
+        Start { slot, at: slot + TimeDelta::seconds((spread_s * self.share) >> 32) }
     }
 
     /// What comes first after a moment.
