@@ -262,6 +262,21 @@ async fn a_slot_that_comes_again_after_the_clock_went_back_is_not_fired_again() 
 }
 
 #[tokio::test]
+async fn slots_are_remembered_for_a_week() {
+    for world in worlds().await {
+        let day = 86_400;
+        let source = syncing(&world, "scheduled", 10).await;
+        let (first, second, third) = (10, 10 + 2 * day, 10 + 8 * day);
+        for (slot, next) in [(first, second), (second, third), (third, third + day)] {
+            let due = due(&world, slot + 1).await;
+            world.system.fire(&[firing(&due, next)], at(slot + 1)).await.unwrap();
+        }
+        let kept: Vec<_> = world.tenant.past_slots(source, 10).await.unwrap().iter().map(|past| past.slot).collect();
+        assert_eq!(kept, [at(third), at(second)], "{}", world.name());
+    }
+}
+
+#[tokio::test]
 async fn a_deleted_or_rescheduled_source_does_not_fire() {
     for world in worlds().await {
         let source = syncing(&world, "scheduled", 10).await;
