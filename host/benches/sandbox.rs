@@ -191,11 +191,12 @@ async fn sync((connector, extractor): &(Arc<dyn Connector>, Arc<dyn Extractor>),
     let new = NewWorkspace { name: "b".to_owned(), slug: "b".to_owned(), push_connector: reference("push"), now };
     let tenant = system.tenant(system.create_workspace(new).await.unwrap().id);
     let new = NewSource {
+        id: tributary_core::SourceId::new(),
         name: "files".to_owned(),
         connector: reference("file"),
         config: json!({ "root": "files" }),
-        schedule: None,
-        next_run_at: None,
+        schedules: Vec::new(),
+        pause_after_failures: None,
         now,
     };
     let source_id = tenant.create_source(new).await.unwrap().id;

@@ -113,6 +113,8 @@ impl Host {
             connector: "file".to_owned(),
             config: json!({ "root": "files" }),
             schedule: None,
+            full_schedule: None,
+            pause_after_failures: None,
         };
         self.app.sources.create(&self.tenant, draft).await.unwrap().source.id
     }

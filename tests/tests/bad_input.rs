@@ -47,6 +47,24 @@ async fn a_source_that_cannot_work_is_refused_with_the_field_at_fault() {
     assert!(detail.contains("6000 fields"), "{detail}");
     let detail = refused(scheduled("0 3 * * *", "Europe/Atlantis"), "invalid_schedule", "/schedule/timezone").await;
     assert!(detail.contains("Europe/Atlantis"), "{detail}");
+    let also = |name: &str, value: Value| {
+        let mut body = json!({ "name": "x", "connector": "file", "config": { "root": "shop" } });
+        body[name] = value;
+        body
+    };
+    let detail = refused(also("schedule", json!({ "every": "10s" })), "invalid_schedule", "/schedule/every").await;
+    assert!(detail.contains("at least 1m"), "{detail}");
+    let often = json!({ "cron": "*/5 * * * * *" });
+    let detail = refused(also("full_schedule", often), "invalid_schedule", "/full_schedule/cron").await;
+    assert!(detail.contains("once a minute"), "{detail}");
+    refused(also("schedule", json!({})), "invalid_schedule", "/schedule/cron").await;
+    let both = json!({ "every": "1h", "cron": "0 3 * * *" });
+    refused(also("schedule", both), "invalid_schedule", "/schedule/every").await;
+    let overlap = json!({ "every": "1h", "overlap": "twice" });
+    refused(also("schedule", overlap), "invalid_body", "/schedule/overlap").await;
+    let catch_up = json!({ "every": "1h", "catch_up": "a while" });
+    refused(also("schedule", catch_up), "invalid_schedule", "/schedule/catch_up").await;
+    refused(also("pause_after_failures", json!(1)), "invalid_body", "/pause_after_failures").await;
     refused(json!({ "name": "", "connector": "file", "config": { "root": "shop" } }), "invalid_body", "/name").await;
 
     let names = server.get(&sources).await.ok();

@@ -102,6 +102,8 @@ fn body(method: &Method, path: &str) -> Option<Value> {
         ("POST", "/sources") => json!({ "name": "Another", "connector": "file", "config": { "root": "docs" } }),
         ("PATCH", "/sources/{source_id}") => json!({ "name": "Renamed" }),
         ("POST", "/sources/{source_id}/sync") => json!({ "full": true }),
+        ("POST", "/sources/{source_id}/pause") => json!({ "note": "The shop moves." }),
+        ("POST", "/schedule-preview") => json!({ "every": "1h" }),
         ("PUT", "/members/{user_id}") => json!({ "role": "editor", "audience": audience }),
         ("POST", "/invitations") => json!({ "email": "guest@example.com", "role": "viewer", "audience": audience }),
         ("POST", "/keys") => json!({ "name": "Another", "scopes": ["chat"], "audience": audience }),

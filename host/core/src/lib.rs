@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod principal;
 pub mod query;
 pub mod run;
+pub mod schedule;
 pub mod source;
 pub mod widget;
 pub mod workspace;

@@ -1,23 +1,8 @@
-//! Sources and their schedules.
+//! Sources.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Instant, RunId, SourceId, citation::ConnectorRef};
-
-/// When a source syncs by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Schedule {
-    /// Cron expression of five fields (six with seconds).
-    pub cron: String,
-    /// IANA time zone; UTC when absent.
-    #[serde(default = "utc")]
-    pub timezone: String,
-}
-
-fn utc() -> String {
-    "UTC".to_owned()
-}
+use crate::{Instant, RunId, SourceId, citation::ConnectorRef, schedule::Pause};
 
 /// How a source is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +16,8 @@ pub enum Health {
     Failing,
     /// A person has to act: wrong config, expired credential, held deletions.
     NeedsAttention,
+    /// Its schedules wait until it is resumed. Shown instead of the others while it is paused; never stored.
+    Paused,
 }
 
 /// A place documents come from.
@@ -46,10 +33,12 @@ pub struct Source {
     pub config: serde_json::Value,
     /// Grows with every change of the configuration, from 1.
     pub config_revision: i64,
-    /// When it syncs by itself.
-    pub schedule: Option<Schedule>,
-    /// The next scheduled moment.
-    pub next_run_at: Option<Instant>,
+    /// Set while its schedules do not fire.
+    pub pause: Option<Pause>,
+    /// So many failed runs in a row pause it; 0: none ever do.
+    pub pause_after_failures: i64,
+    /// Runs asked for before this do not count as failures.
+    pub failures_since: Option<Instant>,
     /// The newest run.
     pub last_run: Option<RunId>,
     /// How it is doing.
@@ -60,16 +49,3 @@ pub struct Source {
 
 /// The connector id of each workspace's built-in source for pushed and uploaded documents.
 pub const PUSH_CONNECTOR: &str = "builtin:push";
-
-/// A slot that a scheduler tick found due.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DueSource {
-    /// Whose.
-    pub workspace_id: crate::WorkspaceId,
-    /// Which.
-    pub source_id: SourceId,
-    /// Its schedule.
-    pub schedule: Schedule,
-    /// The moment that was due.
-    pub slot: Instant,
-}

@@ -6,6 +6,7 @@ mod key;
 mod openapi;
 mod operator;
 mod record;
+mod schedule;
 mod secrets;
 mod serve;
 mod user;
@@ -37,6 +38,8 @@ enum Command {
     Job(job::Job),
     /// Read and check the audit log, also while a server runs
     Audit(audit::Audit),
+    /// Show when a schedule comes round
+    Schedule(schedule::Schedule),
     /// Look after the master key that seals secrets
     Secrets(secrets::Secrets),
     /// Print the OpenAPI document of the HTTP API
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Key(key) => key.run(),
         Command::Job(job) => job.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Schedule(schedule) => schedule.run(),
         Command::Secrets(secrets) => secrets.run(),
         Command::Openapi => openapi::run(),
     };

@@ -21,7 +21,8 @@ use crate::{
 };
 
 /// They ask with POST but change nothing that needs a trace.
-const QUESTIONS: [&str; 2] = ["/api/v1/chat", "/api/v1/knowledge/query"];
+const QUESTIONS: [&str; 3] =
+    ["/api/v1/chat", "/api/v1/knowledge/query", "/api/v1/workspaces/{workspace_id}/schedule-preview"];
 /// Longest value of a path parameter that is recorded, in characters.
 const LONGEST_ID: usize = 128;
 

@@ -7,13 +7,15 @@ use tributary_core::{
     citation::ConnectorRef,
     query::FieldOp,
     run::{self, RunKind, RunStatus, Trigger},
-    source::{Health, Schedule},
+    schedule::{self, Overlap, PauseReason, Rhythm, ScheduleKind},
+    source::Health,
 };
 use tributary_store::SourceWithRun;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::problem::{FieldError, Problem};
+use crate::schedules;
 
 /// A page of a list.
 #[derive(Serialize, ToSchema)]
@@ -68,33 +70,65 @@ impl From<ConnectorRef> for Connector {
     }
 }
 
-/// When a source syncs by itself.
+/// When a source syncs by itself: `cron`, or `every`.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScheduleBody {
-    /// Five fields (minute hour day month weekday), or six with seconds first.
+    /// Five fields (minute hour day month weekday), six with the second first, or a name such as `@daily`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "0 3 * * *")]
-    cron: String,
-    /// IANA time zone; UTC when absent.
-    #[serde(default = "utc")]
+    cron: Option<String>,
+    /// IANA time zone of `cron`; UTC when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Europe/Berlin")]
-    timezone: String,
+    timezone: Option<String>,
+    /// Elapsed time, at least a minute: `15m`, `2h`, `1d`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    every: Option<String>,
+    /// When the source is busy with another sync: skip, queue (run once when it is over) or cancel (ask it to stop, then run).
+    #[schema(value_type = Option<String>, example = "skip")]
+    overlap: Option<Overlap>,
+    /// What was missed within this time becomes one run, older slots are dropped. `24h` when absent.
+    catch_up: Option<String>,
+    /// Starts are spread over so much time after the moment. When absent, a minute, or a tenth of the time to the next moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jitter: Option<String>,
 }
 
-fn utc() -> String {
-    "UTC".to_owned()
-}
-
-impl From<ScheduleBody> for Schedule {
-    fn from(ScheduleBody { cron, timezone }: ScheduleBody) -> Self {
-        Self { cron, timezone }
+impl From<ScheduleBody> for schedules::Draft {
+    fn from(ScheduleBody { cron, timezone, every, overlap, catch_up, jitter }: ScheduleBody) -> Self {
+        Self { cron, timezone, every, overlap, catch_up, jitter }
     }
 }
 
-impl From<Schedule> for ScheduleBody {
-    fn from(Schedule { cron, timezone }: Schedule) -> Self {
-        Self { cron, timezone }
+impl From<schedule::Schedule> for ScheduleBody {
+    fn from(schedule: schedule::Schedule) -> Self {
+        let (cron, timezone, every) = match schedule.rhythm {
+            Rhythm::Cron { expression, timezone } => (Some(expression), Some(timezone), None),
+            Rhythm::Every { seconds } => (None, None, Some(schedules::in_words(seconds))),
+        };
+        Self {
+            cron,
+            timezone,
+            every,
+            overlap: Some(schedule.overlap),
+            catch_up: Some(schedules::in_words(schedule.catch_up_s)),
+            jitter: schedule.jitter_s.map(schedules::in_words),
+        }
     }
+}
+
+/// Why a source's schedules wait.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Paused {
+    at: DateTime<Utc>,
+    /// Who paused it, such as `user:…`; `schedule` is the server itself.
+    by: String,
+    /// by_hand, failures or schedule.
+    #[schema(value_type = String)]
+    reason: PauseReason,
+    /// In words, and what to do.
+    note: String,
 }
 
 /// A source.
@@ -105,25 +139,43 @@ pub(super) struct Source {
     connector: Connector,
     config: serde_json::Value,
     schedule: Option<ScheduleBody>,
+    /// When everything is read again.
+    full_schedule: Option<ScheduleBody>,
+    /// The next start of either schedule; null without one and while the source is paused.
     next_run_at: Option<DateTime<Utc>>,
+    /// Set while its schedules wait.
+    paused: Option<Paused>,
+    /// So many failed runs in a row pause it; 0 for never.
+    pause_after_failures: i64,
     last_run: Option<Run>,
-    /// healthy, degraded, failing or needs_attention.
+    /// healthy, degraded, failing, needs_attention or paused.
     #[schema(value_type = String)]
     health: Health,
     created_at: DateTime<Utc>,
 }
 
 impl From<SourceWithRun> for Source {
-    fn from(SourceWithRun { source, last_run }: SourceWithRun) -> Self {
+    fn from(SourceWithRun { source, schedules, last_run }: SourceWithRun) -> Self {
+        let schedule = |kind: ScheduleKind| {
+            schedules.iter().find(|scheduled| scheduled.kind == kind).map(|scheduled| scheduled.schedule.clone().into())
+        };
         Self {
             id: source.id.0,
             name: source.name,
             connector: source.connector.into(),
             config: source.config,
-            schedule: source.schedule.map(Into::into),
-            next_run_at: source.next_run_at,
+            schedule: schedule(ScheduleKind::Sync),
+            full_schedule: schedule(ScheduleKind::Full),
+            next_run_at: schedules.iter().filter_map(|scheduled| scheduled.next).map(|next| next.at).min(),
+            health: if source.pause.is_some() { Health::Paused } else { source.health },
+            paused: source.pause.map(|pause| Paused {
+                at: pause.at,
+                by: pause.by,
+                reason: pause.reason,
+                note: pause.note,
+            }),
+            pause_after_failures: source.pause_after_failures,
             last_run: last_run.map(|run| Run::new(run, Vec::new())),
-            health: source.health,
             created_at: source.created_at,
         }
     }

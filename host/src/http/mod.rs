@@ -23,6 +23,7 @@ mod origin;
 mod problem;
 mod request_id;
 mod runs;
+mod schedules;
 mod sources;
 mod sse;
 mod users;
@@ -141,6 +142,8 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
             new()
                 .routes(routes!(sources::list))
                 .routes(routes!(sources::get))
+                .routes(routes!(schedules::get))
+                .routes(routes!(schedules::preview))
                 .routes(routes!(runs::list))
                 .routes(routes!(runs::get)),
         ))
@@ -151,6 +154,8 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
                 .routes(routes!(sources::update, sources::delete))
                 .routes(routes!(sources::check))
                 .routes(routes!(sources::sync))
+                .routes(routes!(schedules::pause))
+                .routes(routes!(schedules::resume))
                 .routes(routes!(runs::cancel)),
         ))
         .merge(may(Action::ReadMembers, new().routes(routes!(members::list))))

@@ -32,6 +32,10 @@ pub(super) struct NewSource {
     #[schema(example = json!({"root": "docs", "include": ["**/*.md"]}))]
     config: serde_json::Value,
     schedule: Option<ScheduleBody>,
+    /// When everything is read again; the busy source is waited for unless `overlap` says otherwise.
+    full_schedule: Option<ScheduleBody>,
+    /// So many failed runs in a row pause the source; 5 when absent, 0 for never.
+    pause_after_failures: Option<i64>,
 }
 
 /// What to change; a field left out stays as it is.
@@ -45,9 +49,14 @@ pub(super) struct SourcePatch {
     #[serde(default, deserialize_with = "super::extract::present")]
     #[schema(value_type = Option<ScheduleBody>)]
     schedule: Option<Option<ScheduleBody>>,
+    /// Null removes it.
+    #[serde(default, deserialize_with = "super::extract::present")]
+    #[schema(value_type = Option<ScheduleBody>)]
+    full_schedule: Option<Option<ScheduleBody>>,
+    /// 0 for never.
+    pause_after_failures: Option<i64>,
 }
 
-/// Tells an absent field from one that is null.
 /// Make a source
 #[utoipa::path(
     post, path = "/api/v1/workspaces/{workspace_id}/sources", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path)), request_body = NewSource,
@@ -58,8 +67,14 @@ pub(super) async fn create(
     Tenant(tenant): Tenant,
     Json(new): Json<NewSource>,
 ) -> Result<(StatusCode, Body<Source>), ApiError> {
-    let draft =
-        Draft { name: new.name, connector: new.connector, config: new.config, schedule: new.schedule.map(Into::into) };
+    let draft = Draft {
+        name: new.name,
+        connector: new.connector,
+        config: new.config,
+        schedule: new.schedule.map(Into::into),
+        full_schedule: new.full_schedule.map(Into::into),
+        pause_after_failures: new.pause_after_failures,
+    };
     let source = app.sources.create(&tenant, draft).await?;
     Ok((StatusCode::CREATED, Body(source.into())))
 }
@@ -102,6 +117,8 @@ pub(super) async fn update(
         name: patch.name,
         config: patch.config,
         schedule: patch.schedule.map(|schedule| schedule.map(Into::into)),
+        full_schedule: patch.full_schedule.map(|schedule| schedule.map(Into::into)),
+        pause_after_failures: patch.pause_after_failures,
     };
     Ok(Body(app.sources.update(&tenant, id, patch).await?.into()))
 }
@@ -206,9 +223,7 @@ impl From<sources::Error> for ApiError {
             sources::Error::RootNotGranted { pointer, message } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "root_not_granted", message.clone()).at(pointer, message)
             }
-            sources::Error::InvalidSchedule(schedule) => {
-                unprocessable("invalid_schedule", &format!("/schedule/{}", schedule.field))
-            }
+            sources::Error::InvalidSchedule { pointer, .. } => unprocessable("invalid_schedule", &pointer),
             sources::Error::Invalid { pointer, .. } => unprocessable("invalid_body", pointer),
             sources::Error::NameTaken(_) => {
                 Self::new(StatusCode::CONFLICT, "name_taken", detail.clone()).at("/name", detail)

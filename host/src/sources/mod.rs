@@ -1,6 +1,7 @@
 //! Sources: making and changing them, and asking for a sync.
 
 mod config_schema;
+mod schedules;
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use tributary_core::{
     citation::ConnectorRef,
     contract::{CheckItem, Descriptor},
     run::{RunKind, Trigger},
-    source::{PUSH_CONNECTOR, Schedule},
+    schedule::ScheduleKind,
+    source::PUSH_CONNECTOR,
 };
 use tributary_sandbox::{EmptyLedger, Files, HostServices, Meter, Roots};
 use tributary_search::text;
@@ -18,9 +20,11 @@ use tributary_store::{NewRun, NewSource, SourceUpdate, SourceWithRun, TenantDb};
 
 use crate::{
     plugins::{Plugins, Ready},
-    schedules,
+    schedules::{Draft as ScheduleDraft, InvalidSchedule},
     wake::Wake,
 };
+
+pub use schedules::{LocalTime, Outlook};
 
 /// A field at fault: JSON pointer into the request body, and what is wrong.
 pub type FieldFault = (String, String);
@@ -53,8 +57,13 @@ pub enum Error {
         message: String,
     },
     /// The schedule does not parse.
-    #[error("{0}")]
-    InvalidSchedule(#[from] schedules::InvalidSchedule),
+    #[error("{fault}")]
+    InvalidSchedule {
+        /// JSON pointer into the request body.
+        pointer: String,
+        /// What is wrong.
+        fault: InvalidSchedule,
+    },
     /// Another field is not as it must be.
     #[error("{message}")]
     Invalid {
@@ -87,7 +96,11 @@ pub struct Draft {
     /// Its configuration.
     pub config: Value,
     /// When it syncs by itself.
-    pub schedule: Option<Schedule>,
+    pub schedule: Option<ScheduleDraft>,
+    /// When it reads everything again by itself.
+    pub full_schedule: Option<ScheduleDraft>,
+    /// So many failed runs in a row pause it; 0 for never.
+    pub pause_after_failures: Option<i64>,
 }
 
 /// What to change of a source; `None` leaves a field as it is.
@@ -98,7 +111,11 @@ pub struct Patch {
     /// Its configuration, whole.
     pub config: Option<Value>,
     /// Its schedule; `Some(None)` removes it.
-    pub schedule: Option<Option<Schedule>>,
+    pub schedule: Option<Option<ScheduleDraft>>,
+    /// That of full resyncs.
+    pub full_schedule: Option<Option<ScheduleDraft>>,
+    /// So many failed runs in a row pause it; 0 for never.
+    pub pause_after_failures: Option<i64>,
 }
 
 /// The source service.
@@ -125,17 +142,21 @@ impl Sources {
             self.accept_config(&ready.descriptor, &draft.config)?;
             ready.reference.clone()
         };
-        let next_run_at = self.next_run(draft.schedule.as_ref())?;
+        let id = SourceId::new();
+        let wanted = [(ScheduleKind::Sync, draft.schedule), (ScheduleKind::Full, draft.full_schedule)];
+        let schedules = wanted.into_iter().filter_map(|(kind, draft)| Some(self.accept_schedule(id, kind, draft?)));
+        let schedules = schedules.collect::<Result<Vec<_>, Error>>()?;
         let new = NewSource {
+            id,
             name: name.clone(),
             connector,
             config: draft.config,
-            schedule: draft.schedule,
-            next_run_at,
+            schedules,
+            pause_after_failures: schedules::accept_failures(draft.pause_after_failures)?,
             now: self.clock.now(),
         };
         let source = tenant.create_source(new).await.map_err(|error| name_taken(error, &name))?;
-        Ok(SourceWithRun { source, last_run: None })
+        self.get(tenant, source.id).await
     }
 
     /// Changes a source. A changed configuration moves it to the connector's current version and is read anew by the next run.
@@ -153,15 +174,19 @@ impl Sources {
             }
             update.config = Some(config);
         }
-        if let Some(schedule) = patch.schedule {
-            update.next_run_at = Some(self.next_run(schedule.as_ref())?);
-            update.schedule = Some(schedule);
+        update.pause_after_failures = schedules::accept_failures(patch.pause_after_failures)?;
+        for (kind, draft) in [(ScheduleKind::Sync, patch.schedule), (ScheduleKind::Full, patch.full_schedule)] {
+            let Some(draft) = draft else { continue };
+            if draft.is_some() && source.connector.id == PUSH_CONNECTOR {
+                return Err(push_has_no_schedule());
+            }
+            update.schedules.push((kind, draft.map(|draft| self.accept_schedule(id, kind, draft)).transpose()?));
         }
         tenant
             .update_source(id, update)
             .await
             .map_err(|error| name_taken(error, name.as_deref().unwrap_or_default()))?;
-        tenant.find_source_with_run(id).await?.ok_or(Error::Store(tributary_store::Error::NotFound("source")))
+        self.get(tenant, id).await
     }
 
     /// Hides a source and its documents at once.
@@ -208,6 +233,10 @@ impl Sources {
         })
     }
 
+    async fn get(&self, tenant: &TenantDb, id: SourceId) -> Result<SourceWithRun, Error> {
+        tenant.find_source_with_run(id).await?.ok_or(Error::Store(tributary_store::Error::NotFound("source")))
+    }
+
     async fn ready(&self, id: &str) -> Result<Arc<Ready>, Error> {
         if let Some(ready) = self.plugins.current(id).await? {
             return Ok(ready);
@@ -235,17 +264,17 @@ impl Sources {
 
     fn accept_push(&self, draft: &Draft) -> Result<ConnectorRef, Error> {
         accept_empty(&draft.config)?;
-        if draft.schedule.is_some() {
-            return Err(Error::Invalid {
-                pointer: "/schedule",
-                message: "documents are pushed into this source; it cannot have a schedule".to_owned(),
-            });
+        if draft.schedule.is_some() || draft.full_schedule.is_some() {
+            return Err(push_has_no_schedule());
         }
         Ok(self.plugins.push().clone())
     }
+}
 
-    fn next_run(&self, schedule: Option<&Schedule>) -> Result<Option<tributary_core::Instant>, Error> {
-        Ok(schedule.map(|schedule| schedules::validate(schedule, self.clock.now())).transpose()?)
+fn push_has_no_schedule() -> Error {
+    Error::Invalid {
+        pointer: "/schedule",
+        message: "documents are pushed into this source; it cannot have a schedule".to_owned(),
     }
 }
 

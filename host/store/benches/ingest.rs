@@ -164,11 +164,12 @@ async fn main() {
             NewWorkspace { name: "bench".to_owned(), slug: "bench".to_owned(), push_connector: connector.clone(), now };
         let tenant = system.tenant(system.create_workspace(new).await.unwrap().id);
         let new = NewSource {
+            id: tributary_core::SourceId::new(),
             name: "docs".to_owned(),
             connector: ConnectorRef { id: "file".to_owned(), ..connector.clone() },
             config: serde_json::json!({}),
-            schedule: None,
-            next_run_at: None,
+            schedules: Vec::new(),
+            pause_after_failures: None,
             now,
         };
         let source = tenant.create_source(new).await.unwrap().id;

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `{ids $1}` | the ids of a JSON list of UUIDs, for `IN` |
 //! | `{texts $1}` | the strings of a JSON list, for `IN` |
-//! | `{rows $1: a text, b uuid}` | a JSON list of objects as a table; types: text, int, bool, uuid, bytes (hex), json |
+//! | `{rows $1: a text, b uuid}` | a JSON list of objects as a table; types: text, int, bool, uuid, time, bytes (hex), json |
 //! | `{look up document d: d.id = a.id}` | joins the row of a table that an index finds for each row so far, in that order |
 //! | `{json $1}` | a text as a value of a JSON column that keeps it as it is |
 //! | `{now}` | the database's clock (PostgreSQL), the machine's (SQLite) |
@@ -132,6 +132,7 @@ fn postgres(name: &str, argument: &str) -> String {
                     "int" => ((*column).to_owned(), "bigint"),
                     "bool" => ((*column).to_owned(), "boolean"),
                     "json" => ((*column).to_owned(), "jsonb"),
+                    "time" => ((*column).to_owned(), "timestamptz"),
                     other => ((*column).to_owned(), other),
                 };
                 write!(selected, "{comma}{value}").expect("a String takes everything");

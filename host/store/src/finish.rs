@@ -21,7 +21,7 @@ use crate::{
     error::{Error, Result},
     jobs,
     rows::{json_list, name_of},
-    runs, sources,
+    runs, schedules, sources,
     tenant::TenantDb,
 };
 
@@ -139,6 +139,9 @@ impl TenantDb {
                 source.id.0,
                 name_of(&health)
             )?;
+        }
+        if let Some(source) = source.as_ref().filter(|_| finish.status == RunStatus::Failed) {
+            schedules::pause_if_failing(&mut cx, self.key(), source, finish.now).await?;
         }
         if let Some(lease) = lease {
             jobs::done(&mut cx, lease).await?;

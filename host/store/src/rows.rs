@@ -1,6 +1,9 @@
 //! Lists as parameters, pages as answers, and enums as text.
 
+use chrono::SecondsFormat;
 use serde::{Serialize, de::DeserializeOwned, de::IntoDeserializer};
+
+use tributary_core::Instant;
 
 use crate::error::{Error, Result};
 
@@ -49,6 +52,11 @@ pub(crate) fn name_of<T: Serialize>(value: &T) -> String {
 pub(crate) fn named<T: DeserializeOwned>(name: &str) -> Result<T> {
     T::deserialize(IntoDeserializer::<serde::de::value::Error>::into_deserializer(name))
         .map_err(|error| Error::Corrupt(error.to_string()))
+}
+
+/// A moment in a list of rows, as SQLite's column holds it.
+pub(crate) fn time_text(at: Instant) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, false)
 }
 
 /// PostgreSQL cannot hold U+0000 in text; neither engine gets to.

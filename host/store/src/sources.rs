@@ -6,7 +6,8 @@ use tributary_core::{
     citation::ConnectorRef,
     contract::Gone,
     run::Run,
-    source::{Health, PUSH_CONNECTOR, Schedule, Source},
+    schedule::{Pause, ScheduleKind, Scheduled},
+    source::{Health, PUSH_CONNECTOR, Source},
 };
 use uuid::Uuid;
 
@@ -16,12 +17,15 @@ use crate::{
     error::{Error, Result, missing, taken},
     rows::{Page, json_list, limited, name_of, named, refuse_nul},
     runs,
+    schedules::{self, NewSchedule},
     tenant::{SystemDb, TenantDb},
 };
 
 /// A source to be made.
 #[derive(Clone, Debug)]
 pub struct NewSource {
+    /// Its id; starts of its schedules are spread by it.
+    pub id: SourceId,
     /// Unique in its workspace.
     pub name: String,
     /// The connector that serves it.
@@ -29,9 +33,9 @@ pub struct NewSource {
     /// Its configuration, already validated.
     pub config: serde_json::Value,
     /// When it syncs by itself.
-    pub schedule: Option<Schedule>,
-    /// The first scheduled moment.
-    pub next_run_at: Option<Instant>,
+    pub schedules: Vec<NewSchedule>,
+    /// So many failed runs in a row pause it, 0 for never; `None` takes the default.
+    pub pause_after_failures: Option<i64>,
     /// Now.
     pub now: Instant,
 }
@@ -43,19 +47,24 @@ pub struct SourceUpdate {
     pub name: Option<String>,
     /// Its configuration; the revision grows only when it differs.
     pub config: Option<serde_json::Value>,
-    /// Its schedule; `Some(None)` takes it away.
-    pub schedule: Option<Option<Schedule>>,
-    /// The next scheduled moment.
-    pub next_run_at: Option<Option<Instant>>,
+    /// Schedules to set, and with `None` to take away; kinds that are not named stay.
+    pub schedules: Vec<(ScheduleKind, Option<NewSchedule>)>,
+    /// So many failed runs in a row pause it; 0 for never.
+    pub pause_after_failures: Option<i64>,
     /// The connector, at another digest.
     pub connector: Option<ConnectorRef>,
 }
 
-/// A source with its newest run.
+/// So many failed runs in a row pause a source, unless it says otherwise.
+const PAUSE_AFTER_FAILURES: i64 = 5;
+
+/// A source with its schedules and its newest run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceWithRun {
     /// The source.
     pub source: Source,
+    /// Its schedules.
+    pub schedules: Vec<Scheduled>,
     /// Its newest run.
     pub last_run: Option<Run>,
 }
@@ -69,9 +78,12 @@ pub(crate) struct Row {
     connector_digest: String,
     config: Json<serde_json::Value>,
     config_revision: i64,
-    cron: Option<String>,
-    timezone: Option<String>,
-    next_run_at: Option<Instant>,
+    paused_at: Option<Instant>,
+    paused_by: Option<String>,
+    pause_reason: Option<String>,
+    pause_note: Option<String>,
+    pause_after_failures: i64,
+    failures_since: Option<Instant>,
     last_run_id: Option<Uuid>,
     health: String,
     created_at: Instant,
@@ -80,8 +92,8 @@ pub(crate) struct Row {
 /// What [`Row`] reads, from a table called `s`.
 macro_rules! columns {
     () => {
-        "s.id, s.name, s.connector_id, s.connector_version, s.connector_digest, s.config, s.config_revision, s.cron, s.timezone,
-         s.next_run_at, s.last_run_id, s.health, s.created_at"
+        "s.id, s.name, s.connector_id, s.connector_version, s.connector_digest, s.config, s.config_revision, s.paused_at,
+         s.paused_by, s.pause_reason, s.pause_note, s.pause_after_failures, s.failures_since, s.last_run_id, s.health, s.created_at"
     };
 }
 
@@ -99,8 +111,12 @@ impl TryFrom<Row> for Source {
             },
             config: row.config.0,
             config_revision: row.config_revision,
-            schedule: row.cron.zip(row.timezone).map(|(cron, timezone)| Schedule { cron, timezone }),
-            next_run_at: row.next_run_at,
+            pause: match (row.paused_at, row.paused_by, row.pause_reason, row.pause_note) {
+                (Some(at), Some(by), Some(reason), Some(note)) => Some(Pause { at, by, reason: named(&reason)?, note }),
+                _ => None,
+            },
+            pause_after_failures: row.pause_after_failures,
+            failures_since: row.failures_since,
             last_run: row.last_run_id.map(Into::into),
             health: named(&row.health)?,
             created_at: row.created_at,
@@ -112,13 +128,14 @@ pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, new: NewSource) -> Resu
     refuse_nul([new.name.as_str()])?;
     refuse_nul_in_json(&new.config)?;
     let source = Source {
-        id: SourceId::new(),
+        id: new.id,
         name: new.name,
         connector: new.connector,
         config: new.config,
         config_revision: 1,
-        schedule: new.schedule,
-        next_run_at: new.next_run_at,
+        pause: None,
+        pause_after_failures: new.pause_after_failures.unwrap_or(PAUSE_AFTER_FAILURES),
+        failures_since: None,
         last_run: None,
         health: Health::Healthy,
         created_at: new.now,
@@ -127,8 +144,8 @@ pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, new: NewSource) -> Resu
         cx,
         execute,
         "INSERT INTO source (workspace_id, id, name, connector_id, connector_version, connector_digest, config, config_revision,
-             cron, timezone, next_run_at, health, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+             pause_after_failures, health, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         workspace,
         source.id.0,
         &source.name,
@@ -137,9 +154,7 @@ pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, new: NewSource) -> Resu
         &source.connector.digest,
         Json(&source.config),
         source.config_revision,
-        source.schedule.as_ref().map(|schedule| &schedule.cron),
-        source.schedule.as_ref().map(|schedule| &schedule.timezone),
-        source.next_run_at,
+        source.pause_after_failures,
         name_of(&source.health),
         source.created_at
     )
@@ -147,6 +162,9 @@ pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, new: NewSource) -> Resu
         Error::Database(error) => taken("name")(error),
         other => other,
     })?;
+    for schedule in &new.schedules {
+        schedules::set(cx, workspace, &source, schedule).await?;
+    }
     Ok(source)
 }
 
@@ -228,7 +246,8 @@ impl TenantDb {
             Some(run) => runs::find(&mut cx, self.key(), run).await?,
             None => None,
         };
-        Ok(Some(SourceWithRun { source, last_run }))
+        let schedules = schedules::of_sources(&mut cx, self.key(), &[id]).await?.remove(&id).unwrap_or_default();
+        Ok(Some(SourceWithRun { source, schedules, last_run }))
     }
 
     /// The workspace's own source of pushed and uploaded documents: the one it was made with.
@@ -270,9 +289,12 @@ impl TenantDb {
         let sources = Page::of(rows, limit).try_map(Source::try_from)?;
         let ids: Vec<_> = sources.items.iter().filter_map(|source| source.last_run).collect();
         let mut last_runs = runs::find_all(&mut cx, self.key(), &json_list(&ids)?).await?;
+        let ids: Vec<_> = sources.items.iter().map(|source| source.id).collect();
+        let mut schedules = schedules::of_sources(&mut cx, self.key(), &ids).await?;
         sources.try_map(|source| {
             let last_run = source.last_run.and_then(|id| last_runs.remove(&id));
-            Ok(SourceWithRun { source, last_run })
+            let schedules = schedules.remove(&source.id).unwrap_or_default();
+            Ok(SourceWithRun { source, schedules, last_run })
         })
     }
 
@@ -292,11 +314,8 @@ impl TenantDb {
             source.config = config;
             source.config_revision += 1;
         }
-        if let Some(schedule) = update.schedule {
-            source.schedule = schedule;
-        }
-        if let Some(next_run_at) = update.next_run_at {
-            source.next_run_at = next_run_at;
+        if let Some(failures) = update.pause_after_failures {
+            source.pause_after_failures = failures;
         }
         if let Some(connector) = update.connector {
             source.connector = connector;
@@ -305,7 +324,7 @@ impl TenantDb {
             cx,
             execute,
             "UPDATE source SET name = $3, connector_id = $4, connector_version = $5, connector_digest = $6, config = $7,
-                 config_revision = $8, cron = $9, timezone = $10, next_run_at = $11
+                 config_revision = $8, pause_after_failures = $9
              WHERE workspace_id = $1 AND id = $2",
             self.key(),
             id.0,
@@ -315,11 +334,15 @@ impl TenantDb {
             &source.connector.digest,
             Json(&source.config),
             source.config_revision,
-            source.schedule.as_ref().map(|schedule| &schedule.cron),
-            source.schedule.as_ref().map(|schedule| &schedule.timezone),
-            source.next_run_at
+            source.pause_after_failures
         )
         .map_err(taken("name"))?;
+        for (kind, schedule) in &update.schedules {
+            match schedule {
+                Some(schedule) => schedules::set(&mut cx, self.key(), &source, schedule).await?,
+                None => schedules::remove(&mut cx, self.key(), id, *kind).await?,
+            }
+        }
         cx.commit().await?;
         Ok(source)
     }
@@ -358,11 +381,12 @@ impl TenantDb {
         q!(
             cx,
             execute,
-            "UPDATE source SET deleted_at = $3, next_run_at = NULL WHERE workspace_id = $1 AND id = $2",
+            "UPDATE source SET deleted_at = $3 WHERE workspace_id = $1 AND id = $2",
             self.key(),
             id.0,
             now
         )?;
+        schedules::halt(&mut cx, self.key(), id).await?;
         q!(
             cx,
             execute,

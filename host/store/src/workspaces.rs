@@ -2,7 +2,7 @@
 
 use sqlx::types::Json;
 use tributary_core::{
-    Instant, JobId, WorkspaceId,
+    Instant, JobId, SourceId, WorkspaceId,
     citation::ConnectorRef,
     job::{Lease, Work},
     workspace::{Commerce, Settings, Workspace},
@@ -123,11 +123,12 @@ impl SystemDb {
         )
         .map_err(taken("slug"))?;
         let push = NewSource {
+            id: SourceId::new(),
             name: "Pushed documents".to_owned(),
             connector: new.push_connector,
             config: serde_json::json!({}),
-            schedule: None,
-            next_run_at: None,
+            schedules: Vec::new(),
+            pause_after_failures: None,
             now: new.now,
         };
         sources::insert(&mut cx, workspace.id.0, push).await?;
@@ -322,7 +323,7 @@ impl TenantDb {
         let mut cx = self.write().await?;
         jobs::fence(&mut cx, self.key(), lease).await?;
         remove_from!(cx, "message" "thread" "chunk" "document_version" "document" "container" "connector_state" "run_seen" "run_failed_item"
-            "run" "schedule_slot" "source" "credential" "key_usage" "api_key" "invitation" "member" "job");
+            "run" "schedule_slot" "schedule" "source" "credential" "key_usage" "api_key" "invitation" "member" "job");
         // Its data key: what may still lie in a backup of these rows opens no more.
         let data_key = format!("workspace/{}", self.workspace_id());
         q!(cx, execute, "DELETE FROM system_secret WHERE name = $1", &data_key)?;

@@ -3,7 +3,7 @@
 use tributary_core::{
     SourceId,
     run::RunKind,
-    source::{Health, PUSH_CONNECTOR, Schedule},
+    source::{Health, PUSH_CONNECTOR},
 };
 use tributary_store::{Error, SourceUpdate};
 
@@ -12,11 +12,10 @@ use crate::support::{Page, at, connector, draft, new_source, worlds};
 #[tokio::test]
 async fn a_source_reads_back_as_it_was_made() {
     for world in worlds().await {
-        let schedule = Some(Schedule { cron: "0 3 * * *".to_owned(), timezone: "Europe/Berlin".to_owned() });
-        let new = tributary_store::NewSource { schedule, next_run_at: Some(at(5)), ..new_source("news") };
+        let new = tributary_store::NewSource { pause_after_failures: Some(7), ..new_source("news") };
         let made = world.tenant.create_source(new).await.unwrap();
         assert_eq!(world.tenant.get_source(made.id).await.unwrap(), made, "{}", world.name());
-        assert_eq!((made.config_revision, made.health), (1, Health::Healthy));
+        assert_eq!((made.config_revision, made.health, made.pause_after_failures), (1, Health::Healthy, 7));
         assert!(matches!(world.tenant.get_source(SourceId::new()).await, Err(Error::NotFound("source"))));
         let taken = world.tenant.create_source(new_source("news")).await.unwrap_err();
         assert!(matches!(taken, Error::Conflict { what: "name" }), "{}: {taken}", world.name());
@@ -48,21 +47,16 @@ async fn only_a_different_configuration_is_a_new_revision() {
         let id = world.source.id;
         let same = SourceUpdate { config: Some(world.source.config.clone()), ..SourceUpdate::default() };
         assert_eq!(world.tenant.update_source(id, same).await.unwrap(), world.source, "{}", world.name());
-        let schedule = Schedule { cron: "*/5 * * * *".to_owned(), timezone: "UTC".to_owned() };
         let update = SourceUpdate {
             name: Some("renamed".to_owned()),
             config: Some(serde_json::json!({ "root": "other" })),
-            schedule: Some(Some(schedule.clone())),
-            next_run_at: Some(Some(at(60))),
+            pause_after_failures: Some(0),
             connector: Some(connector("file2")),
+            ..SourceUpdate::default()
         };
         let changed = world.tenant.update_source(id, update).await.unwrap();
-        assert_eq!(changed.config_revision, 2);
-        assert_eq!(changed.schedule, Some(schedule));
+        assert_eq!((changed.config_revision, changed.pause_after_failures), (2, 0));
         assert_eq!(world.tenant.get_source(id).await.unwrap(), changed);
-        let unscheduled = SourceUpdate { schedule: Some(None), next_run_at: Some(None), ..SourceUpdate::default() };
-        let changed = world.tenant.update_source(id, unscheduled).await.unwrap();
-        assert_eq!((changed.schedule, changed.next_run_at, changed.config_revision), (None, None, 2));
 
         let other = world.tenant.create_source(new_source("other")).await.unwrap();
         let clash = SourceUpdate { name: Some("renamed".to_owned()), ..SourceUpdate::default() };

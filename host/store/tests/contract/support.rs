@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tributary_core::{
-    Instant, RunId,
+    Instant, RunId, SourceId,
     citation::ConnectorRef,
     document::{ChunkDraft, DocumentDraft, DraftContent, Provenance},
     hash::Sha256Hash,
@@ -125,11 +125,12 @@ pub async fn workspace(system: &SystemDb, slug: &str) -> Workspace {
 
 pub fn new_source(name: &str) -> NewSource {
     NewSource {
+        id: SourceId::new(),
         name: name.to_owned(),
         connector: connector("file"),
         config: serde_json::json!({ "root": "docs", "depth": 3, "ratio": 0.5, "tags": ["ä", null] }),
-        schedule: None,
-        next_run_at: None,
+        schedules: Vec::new(),
+        pause_after_failures: None,
         now: at(0),
     }
 }

@@ -5,6 +5,7 @@ use tributary_core::{
     ledger::Ledger,
     query::Hit,
     run::{RunKind, RunStatus},
+    schedule::{Pause, PauseReason},
     source::Health,
 };
 use tributary_store::{CancelRequest, DocumentFilter, Error, FinishRun, NewAnswer, NewQuestion, SourceUpdate};
@@ -31,6 +32,7 @@ async fn nothing_of_another_workspace_can_be_reached_by_its_ids() {
         assert_eq!(stranger.list_sources(None, 10).await.unwrap().items.len(), 1, "its own push source");
         assert!(stranger.find_run(run).await.unwrap().is_none());
         assert!(stranger.list_runs(source, None, 10).await.unwrap().items.is_empty());
+        assert!(stranger.past_slots(source, 10).await.unwrap().is_empty());
         assert!(stranger.failed_items(run, 10).await.unwrap().is_empty());
         assert!(stranger.find_document(document).await.unwrap().is_none());
         assert!(stranger.find_version(document, 1).await.unwrap().is_none());
@@ -50,6 +52,9 @@ async fn nothing_of_another_workspace_can_be_reached_by_its_ids() {
         let renamed = SourceUpdate { name: Some("stolen".to_owned()), ..SourceUpdate::default() };
         assert!(matches!(stranger.update_source(source, renamed).await, Err(Error::NotFound("source"))), "{name}");
         assert!(matches!(stranger.set_health(source, Health::Failing).await, Err(Error::NotFound("source"))));
+        let pause = Pause { at: at(1), by: "x".to_owned(), reason: PauseReason::ByHand, note: "x".to_owned() };
+        assert!(matches!(stranger.pause_source(source, pause).await, Err(Error::NotFound("source"))));
+        assert!(matches!(stranger.resume_source(source, &[], at(1)).await, Err(Error::NotFound("source"))));
         assert!(matches!(stranger.delete_source(source, at(1)).await, Err(Error::NotFound("source"))));
         assert!(matches!(stranger.create_run(world.new_run()).await, Err(Error::NotFound("source"))));
         assert!(matches!(stranger.request_cancel(run, at(1)).await, Err(Error::NotFound("run"))));

@@ -19,14 +19,16 @@ use tributary_core::{
     principal::{Actor, Grant, Principal},
     query::Hit,
     run::{FailedItem, RunKind, RunStatus, Trigger},
-    source::{DueSource, Health, Schedule},
+    schedule::{DueSchedule, Overlap, Pause, PauseReason, ScheduleKind},
+    source::Health,
 };
 use tributary_store::{
-    ApiKey, CancelRequest, DocumentFilter, Error, FinishRun, Fired, Heartbeat, Invitation, KeyUse, NewAnswer,
+    ApiKey, CancelRequest, DocumentFilter, Error, FinishRun, Fired, Firing, Heartbeat, Invitation, KeyUse, NewAnswer,
     NewQuestion, NewRun, NewSource, NewUser, PageCommit, Prune, Push, SealedValue, SourceUpdate, TenantDb, testing,
 };
 use uuid::Uuid;
 
+use crate::schedules::{every_minute, firing, start};
 use crate::support::{BASIS, HOUR_MS, Page, World, at, connector, draft, new_source, unchanged};
 
 const WEEK: i64 = 8 * 86_400;
@@ -90,9 +92,10 @@ fn key(workspace_id: WorkspaceId, id: KeyId) -> ApiKey {
     }
 }
 
-fn due(workspace_id: WorkspaceId, source_id: SourceId, slot: i64) -> DueSource {
-    let schedule = Schedule { cron: "* * * * *".to_owned(), timezone: "UTC".to_owned() };
-    DueSource { workspace_id, source_id, schedule, slot: at(slot) }
+/// The schedule of a workspace that is due.
+async fn due(world: &World, of: WorkspaceId, now: i64) -> DueSchedule {
+    let due = world.system.due(at(now), 10).await.unwrap();
+    due.into_iter().find(|due| due.workspace_id == of).unwrap()
 }
 
 fn page(docs: &[(&str, &str)]) -> Page {
@@ -136,12 +139,11 @@ async fn full() -> (World, Same, Side) {
     let documents = running.commit(first).await.committed.iter().map(|it| it.document_id).collect();
     let (run, lease) = (running.run_id, running.lease.clone());
 
-    let schedule = due(world.workspace.id, world.source.id, 10);
-    let new = NewSource { schedule: Some(schedule.schedule), next_run_at: Some(at(10)), ..new_source("scheduled") };
+    let schedules = vec![every_minute(ScheduleKind::Sync, Overlap::Queue, 10)];
+    let new = NewSource { schedules, pause_after_failures: Some(2), ..new_source("scheduled") };
     let scheduled = tenant.create_source(new).await.unwrap().id;
-    let Fired::Started(fired) =
-        system.fire(&due(world.workspace.id, scheduled, 10), Some(at(10 + WEEK)), at(11)).await.unwrap()
-    else {
+    let first = due(&world, world.workspace.id, 11).await;
+    let Fired::Started(fired) = system.fire(&[firing(&first, 10 + WEEK)], at(11)).await.unwrap()[0] else {
         panic!("it was due")
     };
     assert_eq!(tenant.request_cancel(fired, at(12)).await.unwrap(), CancelRequest::Cancelled);
@@ -228,7 +230,8 @@ async fn alter(record: &mut SqliteConnection, workspace: WorkspaceId, same: &Sam
         "UPDATE source SET name = name || ' theirs', config_revision = 9, config = '{}', health = 'failing' WHERE workspace_id = $1",
         "UPDATE run SET status = 'queued', finished_at = NULL, kind = 'sync' WHERE workspace_id = $1 AND source_id = $2",
         "UPDATE run SET seen = 100, added = 100, page_cursor = 'theirs', config_revision = 9, job_id = NULL WHERE workspace_id = $1",
-        "INSERT INTO schedule_slot SELECT workspace_id, source_id, $5, fired_at, NULL FROM schedule_slot WHERE workspace_id = $1",
+        "INSERT INTO schedule_slot SELECT workspace_id, source_id, kind, $5, fired_at, 'queued', NULL FROM schedule_slot WHERE workspace_id = $1",
+        "UPDATE run SET source_id = $2, status = 'failed', config_revision = 1 WHERE workspace_id = $1 AND status = 'succeeded'",
         "UPDATE run_failed_item SET message = 'theirs' WHERE workspace_id = $1",
         "UPDATE run_seen SET documents = $3, containers = $4, kept = x'' WHERE workspace_id = $1",
         "UPDATE connector_state SET entry_value = 'theirs' WHERE workspace_id = $1",
@@ -286,6 +289,8 @@ async fn read(side: &Side, same: &Same) -> Vec<String> {
         format!("{:?}", tenant.position().await.unwrap()),
         format!("{:?}", tenant.list_sources(None, 100).await.unwrap()),
         format!("{:?}", tenant.find_source_with_run(same.source).await.unwrap()),
+        format!("{:?}", tenant.find_source_with_run(same.scheduled).await.unwrap()),
+        format!("{:?}", tenant.past_slots(same.scheduled, 100).await.unwrap()),
         format!("{:?}", tenant.push_source().await.unwrap()),
         format!("{run:?}"),
         format!("{:?}", tenant.list_runs(same.source, None, 100).await.unwrap()),
@@ -310,6 +315,39 @@ async fn read(side: &Side, same: &Same) -> Vec<String> {
     ];
     let own = tenant.workspace_id().to_string();
     all.into_iter().map(|text| text.replace(&own, "here")).collect()
+}
+
+/// What can be done with a schedule.
+async fn schedule(world: &World, side: &Side, same: &Same) {
+    let (tenant, system, id) = (&side.tenant, &world.system, side.tenant.workspace_id());
+    let queued =
+        tenant.create_run(NewRun { source_id: same.scheduled, now: at(WEEK), ..world.new_run() }).await.unwrap();
+    let second = due(world, id, 11 + WEEK).await;
+    let fired = system.fire(&[firing(&second, 10 + 2 * WEEK)], at(11 + WEEK)).await.unwrap();
+    assert_eq!(fired, [Fired::Queued { stop: None }]);
+    assert_eq!(system.queued_slots(10).await.unwrap(), []);
+    assert_eq!(tenant.request_cancel(queued, at(12 + WEEK)).await.unwrap(), CancelRequest::Cancelled);
+    let waiting = system.queued_slots(10).await.unwrap();
+    let fired = system.fire(&[Firing::Queued(waiting[0].clone())], at(13 + WEEK)).await.unwrap();
+    let Fired::Started(run) = fired[0] else { panic!("{fired:?}") };
+
+    // One failed run is not two.
+    let lease = system.claim(&["sync"], "worker", HOUR_MS, 1).await.unwrap().remove(0);
+    tenant.begin_run(&lease, run, at(14 + WEEK)).await.unwrap();
+    let failed = FinishRun::with(run, RunStatus::Failed, None, None, at(15 + WEEK));
+    tenant.finish_run(Some(&lease), failed).await.unwrap();
+    assert_eq!(tenant.get_source(same.scheduled).await.unwrap().pause, None);
+
+    let third = due(world, id, 11 + 2 * WEEK).await;
+    assert_eq!(system.reschedule(&[(third, Some(start(20 + 2 * WEEK)))], at(WEEK)).await.unwrap(), 1);
+    let pause = Pause { at: at(80), by: "user:ada".to_owned(), reason: PauseReason::ByHand, note: "no".to_owned() };
+    tenant.pause_source(same.scheduled, pause).await.unwrap();
+    tenant.resume_source(same.scheduled, &[(ScheduleKind::Sync, Some(start(90)))], at(81)).await.unwrap();
+    let removed = SourceUpdate { schedules: vec![(ScheduleKind::Sync, None)], ..SourceUpdate::default() };
+    tenant.update_source(same.scheduled, removed).await.unwrap();
+    let hourly = every_minute(ScheduleKind::Full, Overlap::Skip, 100);
+    let set = SourceUpdate { schedules: vec![(ScheduleKind::Full, Some(hourly))], ..SourceUpdate::default() };
+    tenant.update_source(same.scheduled, set).await.unwrap();
 }
 
 /// Everything that can be written.
@@ -384,8 +422,7 @@ async fn write(world: &World, side: &Side, same: &Same) {
     let new = NewRun { now: at(51), ..world.new_run() };
     let queued = tenant.create_run(new).await.unwrap();
     assert_eq!(tenant.request_cancel(queued, at(52)).await.unwrap(), CancelRequest::Cancelled);
-    let fired = world.system.fire(&due(id, same.scheduled, 10 + WEEK), Some(at(10 + 2 * WEEK)), at(11 + WEEK)).await;
-    assert!(matches!(fired.unwrap(), Fired::Started(_)));
+    schedule(world, side, same).await;
 
     tenant.save_question(question(Some(same.thread))).await.unwrap();
     tenant.save_answer(answer(same.thread, same.message, "three weeks")).await.unwrap();
