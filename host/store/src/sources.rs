@@ -6,7 +6,7 @@ use tributary_core::{
     citation::ConnectorRef,
     contract::Gone,
     run::Run,
-    source::{Health, PUSH_CONNECTOR, Schedule, Source},
+    source::{Condition, Health, HealthReason, PUSH_CONNECTOR, Schedule, Source},
 };
 use uuid::Uuid;
 
@@ -74,6 +74,11 @@ pub(crate) struct Row {
     next_run_at: Option<Instant>,
     last_run_id: Option<Uuid>,
     health: String,
+    health_code: Option<String>,
+    health_detail: Option<String>,
+    health_since: Option<Instant>,
+    last_success_at: Option<Instant>,
+    last_change_at: Option<Instant>,
     created_at: Instant,
 }
 
@@ -81,7 +86,8 @@ pub(crate) struct Row {
 macro_rules! columns {
     () => {
         "s.id, s.name, s.connector_id, s.connector_version, s.connector_digest, s.config, s.config_revision, s.cron, s.timezone,
-         s.next_run_at, s.last_run_id, s.health, s.created_at"
+         s.next_run_at, s.last_run_id, s.health, s.health_code, s.health_detail, s.health_since, s.last_success_at, s.last_change_at,
+         s.created_at"
     };
 }
 
@@ -103,6 +109,12 @@ impl TryFrom<Row> for Source {
             next_run_at: row.next_run_at,
             last_run: row.last_run_id.map(Into::into),
             health: named(&row.health)?,
+            condition: Condition {
+                reason: row.health_code.zip(row.health_detail).map(|(code, detail)| HealthReason { code, detail }),
+                since: row.health_since.unwrap_or(row.created_at),
+                last_success_at: row.last_success_at,
+                last_change_at: row.last_change_at,
+            },
             created_at: row.created_at,
         })
     }
@@ -121,6 +133,7 @@ pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, new: NewSource) -> Resu
         next_run_at: new.next_run_at,
         last_run: None,
         health: Health::Healthy,
+        condition: Condition { reason: None, since: new.now, last_success_at: None, last_change_at: None },
         created_at: new.now,
     };
     q!(

@@ -18,12 +18,13 @@ use tributary_core::{
     ledger::Ledger,
     principal::{Actor, Grant, Principal},
     query::Hit,
-    run::{FailedItem, RunKind, RunStatus, Trigger},
+    run::{FailedItem, RunKind, RunStatus, Stage, StageName, Trigger, WaitingFor},
     source::{DueSource, Health, Schedule},
 };
 use tributary_store::{
-    ApiKey, CancelRequest, DocumentFilter, Error, FinishRun, Fired, Heartbeat, Invitation, KeyUse, NewAnswer,
-    NewQuestion, NewRun, NewSource, NewUser, PageCommit, Prune, Push, SealedValue, SourceUpdate, TenantDb, testing,
+    ApiKey, Approval, CancelRequest, DocumentFilter, Error, FinishRun, Fired, Heartbeat, Invitation, KeyUse, NewAnswer,
+    NewQuestion, NewRun, NewSource, NewUser, PageCommit, Prune, Push, RetryRequest, SealedValue, SourceUpdate,
+    TenantDb, testing,
 };
 use uuid::Uuid;
 
@@ -36,6 +37,8 @@ struct Same {
     source: SourceId,
     scheduled: SourceId,
     run: RunId,
+    dry: RunId,
+    held: RunId,
     documents: Vec<DocumentId>,
     thread: ThreadId,
     message: MessageId,
@@ -127,8 +130,25 @@ async fn full() -> (World, Same, Side) {
     // Gone with the second run.
     let mut running = world.begin(RunKind::Sync).await;
     let cellar = Container { external_id: "cellar".to_owned(), fingerprint: "fp".to_owned(), unchanged: false };
-    running.commit(Page { drafts: vec![draft("z", "old")], containers: vec![cellar], ..Page::default() }).await;
+    let vault = Container { external_id: "vault".to_owned(), fingerprint: "fp".to_owned(), unchanged: false };
+    let y = DocumentDraft { container: Some("vault".to_owned()), ..draft("y", "old") };
+    let drafts = vec![draft("z", "old"), y, draft("x", "old")];
+    running.commit(Page { drafts, containers: vec![cellar.clone(), vault.clone()], ..Page::default() }).await;
     running.finish(None).await;
+    // A dry run, and one that missed what stands in the vault.
+    let running = world.begin(RunKind::DryRun).await;
+    let dry = running.run_id;
+    let state = BTreeMap::from([("k".to_owned(), Some("dry".to_owned()))]);
+    let deletes = vec![("x".to_owned(), Gone::Deleted)];
+    let previewed = running.page(Page { drafts: vec![draft("z", "new")], deletes, state, ..Page::default() });
+    tenant.preview_page(&running.lease, previewed).await.unwrap();
+    running.finish(None).await;
+    tenant.set_deletion_guard(world.source.id, Some((0, 0))).await.unwrap();
+    let mut running = world.begin(RunKind::Sync).await;
+    let drafts = vec![draft("z", "old"), draft("x", "old")];
+    running.commit(Page { drafts, containers: vec![cellar], ..Page::default() }).await;
+    assert!(running.finish(Some(Prune::default())).await.held.is_some());
+    let held = running.run_id;
     let mut running = world.begin(RunKind::Sync).await;
     let first = page(&[("a", "one\ntwo\n"), ("b", "three"), ("c", "four"), ("d", "five")]);
     let documents = running.commit(first).await.committed.iter().map(|it| it.document_id).collect();
@@ -170,7 +190,7 @@ async fn full() -> (World, Same, Side) {
     system.record_key_use(&[used], at(5)).await.unwrap();
 
     let (source, invitation, key) = (world.source.id, invitation.id, made.id);
-    let same = Same { source, scheduled, run, documents, thread, message, owner, viewer, invitation, key };
+    let same = Same { source, scheduled, run, dry, held, documents, thread, message, owner, viewer, invitation, key };
     let side = side(&world, world.workspace.id, lease).await;
     (world, same, side)
 }
@@ -227,7 +247,14 @@ async fn alter(record: &mut SqliteConnection, workspace: WorkspaceId, same: &Sam
         "UPDATE run SET status = 'queued', finished_at = NULL, kind = 'sync' WHERE workspace_id = $1 AND source_id = $2",
         "UPDATE run SET seen = 100, added = 100, page_cursor = 'theirs', config_revision = 9, job_id = NULL WHERE workspace_id = $1",
         "INSERT INTO schedule_slot SELECT workspace_id, source_id, $5, fired_at, NULL FROM schedule_slot WHERE workspace_id = $1",
-        "UPDATE run_failed_item SET message = 'theirs' WHERE workspace_id = $1",
+        "UPDATE run_failed_item SET message = 'theirs', external_id = 'a' WHERE workspace_id = $1",
+        "UPDATE run SET status = 'queued', finished_at = NULL WHERE workspace_id = $1 AND kind = 'dry_run'",
+        "UPDATE run SET cancel_requested = 1, preview_state = '{\"m\":\"theirs\"}', stale_pages = 7 WHERE workspace_id = $1",
+        "UPDATE source SET guard_percent = 100, guard_items = 100, health_code = 'theirs' WHERE workspace_id = $1",
+        "UPDATE run_preview SET title = 'theirs', item_no = item_no + 100 WHERE workspace_id = $1",
+        "UPDATE deletion_hold SET unseen = 70, config_revision = 9, position = 0 WHERE workspace_id = $1",
+        "UPDATE held_deletion SET document_id = (SELECT id FROM document d WHERE d.workspace_id = $1 AND d.external_id = 'z')
+         WHERE workspace_id = $1",
         "UPDATE run_seen SET documents = $3, containers = $4, kept = x'' WHERE workspace_id = $1",
         "UPDATE connector_state SET entry_value = 'theirs' WHERE workspace_id = $1",
         "UPDATE container SET fingerprint = 'theirs' WHERE workspace_id = $1",
@@ -279,7 +306,19 @@ async fn read(side: &Side, same: &Same) -> Vec<String> {
     let ledger = tenant.ledger(&run, BASIS.to_owned());
     let known = ["a", "b", "folder", "attic", "z"].map(str::to_owned).to_vec();
     let of_source = DocumentFilter { source_id: Some(same.source), ..DocumentFilter::default() };
+    let again = tributary_core::run::Run { retry_of: Some(same.run), ..run.clone() };
+    let again = tenant.ledger(&again, BASIS.to_owned());
+    let dry = tenant.get_run(same.dry).await.unwrap();
+    let dry = tenant.ledger(&dry, BASIS.to_owned());
     let all = [
+        format!("{:?}", again.lookup(known.clone()).await.unwrap()),
+        format!("{:?}", dry.state().await.unwrap()),
+        format!("{:?}", tenant.failed_items_after(same.run, -1, 100).await.unwrap()),
+        format!("{:?}", tenant.is_cancelled(same.run).await.unwrap()),
+        format!("{:?}", tenant.preview(same.dry, None, -1, 100).await.unwrap()),
+        format!("{:?}", tenant.deletion_guard(same.source).await.unwrap()),
+        format!("{:?}", tenant.find_hold(same.source).await.unwrap()),
+        format!("{:?}", tenant.held_documents(same.held, None, 100).await.unwrap()),
         format!("{:?}", tenant.workspace().await.unwrap().name),
         format!("{:?}", tenant.position().await.unwrap()),
         format!("{:?}", tenant.list_sources(None, 100).await.unwrap()),
@@ -316,8 +355,12 @@ async fn write(world: &World, side: &Side, same: &Same) {
     let begun = tenant.begin_run(lease, same.run, at(20)).await.unwrap();
     assert_eq!(begun.source.name, "docs");
     tenant.set_progress(lease, same.run, &Default::default()).await.unwrap();
-    tenant.set_waiting(lease, same.run).await.unwrap();
+    tenant.set_waiting(lease, same.run, WaitingFor::Quota, at(90)).await.unwrap();
     tenant.begin_run(lease, same.run, at(21)).await.unwrap();
+    let stage = Stage { name: StageName::Pull, since: at(21), moved_at: at(22) };
+    tenant.set_stage(lease, same.run, &stage).await.unwrap();
+    let approved = tenant.approve_deletions(same.source, same.held, "user:ada", at(23)).await.unwrap();
+    assert!(matches!(approved, Approval::Deleted { deleted: 1, kept: 0, .. }), "{approved:?}");
     let second = page(&[("a", "changed"), ("e", "six")]);
     let commit = |page_no, page: Page| PageCommit {
         run_id: same.run,
@@ -347,6 +390,23 @@ async fn write(world: &World, side: &Side, same: &Same) {
     };
     let outcome = tenant.commit_page(Some(lease), commit(2, third)).await.unwrap();
     assert!(outcome.committed.iter().all(|it| it.outcome == Outcome::Unchanged), "{outcome:?}");
+    let dry = tenant.create_run(NewRun { kind: RunKind::DryRun, now: at(30), ..world.new_run() }).await.unwrap();
+    let previewed = Page {
+        drafts: vec![draft("b", "previewed")],
+        deletes: vec![("d".to_owned(), Gone::Deleted)],
+        state: BTreeMap::from([("k".to_owned(), Some("dry".to_owned()))]),
+        ..Page::default()
+    };
+    tenant.preview_page(lease, PageCommit { run_id: dry, ..commit(0, previewed) }).await.unwrap();
+    let ended =
+        FinishRun { prune: Some(Prune::default()), ..FinishRun::with(dry, RunStatus::Succeeded, None, None, at(30)) };
+    let ended = tenant.finish_run(None, ended).await.unwrap();
+    assert_eq!(
+        (ended.run.counts.updated, ended.run.counts.deleted),
+        (1, 5),
+        "{:?}",
+        tenant.preview(dry, None, -1, 100).await
+    );
     tenant.delete_document(same.documents[0]).await.unwrap().unwrap();
     tenant.set_health(same.source, Health::Degraded).await.unwrap();
     let renamed = SourceUpdate { name: Some("renamed".to_owned()), ..SourceUpdate::default() };
@@ -359,7 +419,7 @@ async fn write(world: &World, side: &Side, same: &Same) {
         ..FinishRun::with(same.run, RunStatus::Succeeded, None, Some(Health::Healthy), at(40))
     };
     let finished = tenant.finish_run(Some(lease), prune).await.unwrap();
-    assert_eq!((finished.run.counts.deleted, finished.held), (2, None), "what the page named, and what no page did");
+    assert_eq!((finished.run.counts.deleted, finished.held), (3, None), "what the page named, and what no page did");
     let names = |page: tributary_store::Page<tributary_core::document::Document>| {
         let mut names: Vec<_> = page.items.into_iter().map(|document| document.external_id).collect();
         names.sort();
@@ -367,6 +427,23 @@ async fn write(world: &World, side: &Side, same: &Same) {
     };
     let all = DocumentFilter::default();
     assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["b", "d", "e"]);
+
+    // Another run misses all there is; one that follows names a document of it.
+    tenant.set_deletion_guard(same.source, None).await.unwrap();
+    let missing = tenant.create_run(NewRun { now: at(41), ..world.new_run() }).await.unwrap();
+    let end = |run, prune| FinishRun {
+        prune,
+        ..FinishRun::with(run, RunStatus::Succeeded, None, Some(Health::Healthy), at(42))
+    };
+    assert_eq!(tenant.finish_run(None, end(missing, Some(Prune::default()))).await.unwrap().held.unwrap().unseen, 3);
+    let RetryRequest::Queued(again) = tenant.retry_failed(same.run, Trigger::Api, at(43)).await.unwrap() else {
+        panic!()
+    };
+    let named = Page { drafts: vec![unchanged("b")], ..Page::default() };
+    tenant.commit_page(None, PageCommit { run_id: again, ..commit(0, named) }).await.unwrap();
+    tenant.finish_run(None, end(again, None)).await.unwrap();
+    assert_eq!(tenant.find_hold(same.source).await.unwrap().unwrap().held.unseen, 2);
+    assert!(tenant.dismiss_deletions(same.source, missing, "not now", "user:ada", at(44)).await.unwrap());
 
     let push = Push {
         source_id: tenant.push_source().await.unwrap().id,
