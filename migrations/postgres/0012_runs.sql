@@ -8,6 +8,8 @@ ALTER TABLE run ADD COLUMN waiting_for TEXT;
 ALTER TABLE run ADD COLUMN waiting_until TIMESTAMPTZ;
 -- Pages in a row that named nothing new.
 ALTER TABLE run ADD COLUMN stale_pages BIGINT NOT NULL DEFAULT 0;
+-- Set with the last page: only the run's end is missing.
+ALTER TABLE run ADD COLUMN traversal TEXT;
 -- What a dry run's connector wrote into its memory: for the pages that follow, and not for the source.
 ALTER TABLE run ADD COLUMN preview_state JSONB;
 

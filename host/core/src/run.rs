@@ -91,6 +91,16 @@ pub struct Waiting {
     pub until: Instant,
 }
 
+/// How the pages of a run came to their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Traversal {
+    /// Absence says nothing.
+    Complete,
+    /// Everything that exists was named.
+    Exhaustive,
+}
+
 /// What a dry run would do to a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -203,6 +213,8 @@ pub struct Run {
     pub waiting: Option<Waiting>,
     /// Pages in a row that named nothing new: nothing at all, or what one of the pages just before had named.
     pub stale_pages: i64,
+    /// Set with the last page: only the end of the run is missing.
+    pub traversal: Option<Traversal>,
     /// The newest commit of this run.
     pub position: Option<Position>,
 }

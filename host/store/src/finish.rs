@@ -152,18 +152,18 @@ impl TenantDb {
             }
         }
         end(&mut cx, self.key(), &finish).await?;
+        let run = runs::find(&mut cx, self.key(), run.id).await?.ok_or(Error::NotFound("run"))?;
         if let (false, Some(source)) = (dry, &source) {
             // Whatever this run says, a decision that waits comes first; but not before what a person has to repair.
             let mut reason = finish.error.clone();
             if let (Some(open), Some(Health::Healthy | Health::Degraded)) = (&open_hold, finish.health) {
                 (finish.health, reason) = (Some(Health::NeedsAttention), Some(open.held.error()));
             }
-            condition(&mut cx, self.key(), source.id, &finish, reason).await?;
+            condition(&mut cx, self.key(), source.id, &finish, reason, run.position.is_some()).await?;
         }
         if let Some(lease) = lease {
             jobs::done(&mut cx, lease).await?;
         }
-        let run = runs::find(&mut cx, self.key(), run.id).await?.ok_or(Error::NotFound("run"))?;
         cx.commit().await?;
         Ok(Finished { run, held })
     }
@@ -318,6 +318,7 @@ async fn condition(
     source: SourceId,
     finish: &FinishRun,
     reason: Option<RunError>,
+    changed: bool,
 ) -> Result<()> {
     let reason = reason.filter(|_| finish.health != Some(Health::Healthy));
     q!(
@@ -329,8 +330,7 @@ async fn condition(
              health_code = CASE WHEN $3 IS NULL THEN health_code ELSE $4 END,
              health_detail = CASE WHEN $3 IS NULL THEN health_detail ELSE $5 END,
              last_success_at = CASE WHEN $7 THEN $6 ELSE last_success_at END,
-             last_change_at = CASE WHEN EXISTS (SELECT 1 FROM run WHERE workspace_id = $1 AND id = $8 AND change_seq IS NOT NULL)
-                 THEN $6 ELSE last_change_at END
+             last_change_at = CASE WHEN $8 THEN $6 ELSE last_change_at END
          WHERE workspace_id = $1 AND id = $2",
         workspace,
         source.0,
@@ -339,7 +339,7 @@ async fn condition(
         reason.as_ref().map(|reason| reason.detail.replace('\0', "")),
         finish.now,
         matches!(finish.status, RunStatus::Succeeded | RunStatus::Partial),
-        finish.run_id.0
+        changed
     )?;
     Ok(())
 }

@@ -15,7 +15,7 @@ use tributary_core::{
     fields::Fields,
     hash::id_digest,
     job::Lease,
-    run::{Counts, FailedItem, RunKind, RunStatus, Trigger},
+    run::{Counts, FailedItem, RunKind, RunStatus, Traversal, Trigger},
 };
 use uuid::Uuid;
 
@@ -57,6 +57,8 @@ pub struct PageCommit {
     pub state: BTreeMap<String, Option<String>>,
     /// Where to go on.
     pub cursor: Option<String>,
+    /// Set for the last page of the run.
+    pub traversal: Option<Traversal>,
     /// How far.
     pub progress: Option<Progress>,
     /// Bytes read for this page.
@@ -154,6 +156,7 @@ impl TenantDb {
             failed: push.failed,
             state: BTreeMap::new(),
             cursor: None,
+            traversal: None,
             progress: None,
             bytes: push.bytes,
             requests: 1,
@@ -483,7 +486,8 @@ impl TenantDb {
             "UPDATE run SET status = $3, seen = seen + $4, added = added + $5, updated = updated + $6, unchanged = unchanged + $7,
                  deleted = deleted + $8, failed = failed + $9, bytes = bytes + $10, requests = requests + $11,
                  progress = COALESCE($12, progress), page_no = page_no + 1, page_cursor = $13, change_seq = COALESCE($14, change_seq),
-                 stale_pages = CASE WHEN $15 THEN 0 ELSE stale_pages + 1 END
+                 stale_pages = CASE WHEN $15 THEN 0 ELSE stale_pages + 1 END,
+                 traversal = $16
              WHERE workspace_id = $1 AND id = $2",
             self.key(),
             page.run_id.0,
@@ -499,7 +503,8 @@ impl TenantDb {
             page.progress.as_ref().map(Json),
             &page.cursor,
             position,
-            news
+            news,
+            page.traversal.as_ref().map(name_of)
         )?;
         Ok(())
     }

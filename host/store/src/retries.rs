@@ -82,8 +82,7 @@ impl TenantDb {
             connector: None,
             now,
         };
-        let id = runs::insert(&mut cx, self.key(), &source, &new).await?;
-        q!(cx, execute, "UPDATE run SET retry_of = $3 WHERE workspace_id = $1 AND id = $2", self.key(), id.0, run.0)?;
+        let id = runs::insert_retry(&mut cx, self.key(), &source, &new, Some(run)).await?;
         cx.commit().await?;
         Ok(RetryRequest::Queued(id))
     }

@@ -109,6 +109,7 @@ pub(crate) struct Row {
     waiting_for: Option<String>,
     waiting_until: Option<Instant>,
     stale_pages: i64,
+    traversal: Option<String>,
 }
 
 /// What [`Row`] reads, from a table called `r`.
@@ -117,7 +118,7 @@ macro_rules! columns {
         "r.id, r.source_id, r.kind, r.status, r.triggered_by, r.connector_id, r.connector_version, r.connector_digest,
          r.config_revision, r.accept_deletions, r.cancel_requested, r.queued_at, r.started_at, r.finished_at, r.seen, r.added, r.updated,
          r.unchanged, r.deleted, r.failed, r.bytes, r.requests, r.progress, r.error_code, r.error_detail, r.error_pointer, r.page_no,
-         r.page_cursor, r.change_seq, r.retry_of, r.stage, r.stage_since, r.stage_moved_at, r.waiting_for, r.waiting_until, r.stale_pages"
+         r.page_cursor, r.change_seq, r.retry_of, r.stage, r.stage_since, r.stage_moved_at, r.waiting_for, r.waiting_until, r.stale_pages, r.traversal"
     };
 }
 
@@ -169,6 +170,7 @@ impl TryFrom<Row> for Run {
                 _ => None,
             },
             stale_pages: row.stale_pages,
+            traversal: row.traversal.as_deref().map(named).transpose()?,
             position: row.change_seq,
         })
     }
@@ -237,6 +239,17 @@ async fn active_dry_run(cx: &mut Cx, workspace: Uuid, source: SourceId) -> Resul
 
 /// Makes a run of a locked source that has no active sync, with a job unless it is a push.
 pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, source: &Source, new: &NewRun) -> Result<RunId> {
+    insert_retry(cx, workspace, source, new, None).await
+}
+
+/// The same, for a run that reads the failed items of another again.
+pub(crate) async fn insert_retry(
+    cx: &mut Cx,
+    workspace: Uuid,
+    source: &Source,
+    new: &NewRun,
+    retry_of: Option<RunId>,
+) -> Result<RunId> {
     let id = RunId::new();
     let driven = new.kind != RunKind::Push;
     let job_id = driven.then(JobId::new);
@@ -247,8 +260,8 @@ pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, source: &Source, new: &
         execute,
         "INSERT INTO run (workspace_id, id, source_id, job_id, kind, status, triggered_by, connector_id, connector_version,
              connector_digest, config_revision, accept_deletions, cancel_requested, queued_at, started_at, seen, added, updated, unchanged,
-             deleted, failed, bytes, requests, page_no)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+             deleted, failed, bytes, requests, page_no, retry_of)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, 0, 0, 0, 0, 0, 0, 0, $16)",
         workspace,
         id.0,
         source.id.0,
@@ -263,7 +276,8 @@ pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, source: &Source, new: &
         new.accept_deletions,
         false,
         new.now,
-        (!driven).then_some(new.now)
+        (!driven).then_some(new.now),
+        retry_of.map(|run| run.0)
     )?;
     if let Some(job_id) = job_id {
         jobs::insert(cx, workspace, job_id, &Work::Sync { run_id: id }, new.now).await?;

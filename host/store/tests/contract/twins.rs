@@ -131,8 +131,8 @@ async fn full() -> (World, Same, Side) {
     let mut running = world.begin(RunKind::Sync).await;
     let cellar = Container { external_id: "cellar".to_owned(), fingerprint: "fp".to_owned(), unchanged: false };
     let vault = Container { external_id: "vault".to_owned(), fingerprint: "fp".to_owned(), unchanged: false };
-    let y = DocumentDraft { container: Some("vault".to_owned()), ..draft("y", "old") };
-    let drafts = vec![draft("z", "old"), y, draft("x", "old")];
+    let y = |name: &str| DocumentDraft { container: Some("vault".to_owned()), ..draft(name, "old") };
+    let drafts = vec![draft("z", "old"), y("y"), y("yy"), draft("x", "old")];
     running.commit(Page { drafts, containers: vec![cellar.clone(), vault.clone()], ..Page::default() }).await;
     running.finish(None).await;
     // A dry run, and one that missed what stands in the vault.
@@ -142,7 +142,7 @@ async fn full() -> (World, Same, Side) {
     let deletes = vec![("x".to_owned(), Gone::Deleted)];
     let previewed = running.page(Page { drafts: vec![draft("z", "new")], deletes, state, ..Page::default() });
     tenant.preview_page(&running.lease, previewed).await.unwrap();
-    running.finish(None).await;
+    system.complete(&running.lease).await.unwrap();
     tenant.set_deletion_guard(world.source.id, Some((0, 0))).await.unwrap();
     let mut running = world.begin(RunKind::Sync).await;
     let drafts = vec![draft("z", "old"), draft("x", "old")];
@@ -249,16 +249,18 @@ async fn alter(record: &mut SqliteConnection, workspace: WorkspaceId, same: &Sam
         "INSERT INTO schedule_slot SELECT workspace_id, source_id, $5, fired_at, NULL FROM schedule_slot WHERE workspace_id = $1",
         "UPDATE run_failed_item SET message = 'theirs', external_id = 'a' WHERE workspace_id = $1",
         "UPDATE run SET status = 'queued', finished_at = NULL WHERE workspace_id = $1 AND kind = 'dry_run'",
-        "UPDATE run SET cancel_requested = 1, preview_state = '{\"m\":\"theirs\"}', stale_pages = 7 WHERE workspace_id = $1",
+        "UPDATE run SET cancel_requested = 1 WHERE workspace_id = $1 AND kind = 'dry_run'",
+        "UPDATE run SET preview_state = '{\"m\":\"theirs\"}', stale_pages = 7 WHERE workspace_id = $1",
         "UPDATE source SET guard_percent = 100, guard_items = 100, health_code = 'theirs' WHERE workspace_id = $1",
-        "UPDATE run_preview SET title = 'theirs', item_no = item_no + 100 WHERE workspace_id = $1",
+        "UPDATE run_preview SET title = 'theirs', item_no = item_no + 100, change = 'delete',
+             document_id = (SELECT id FROM document d WHERE d.workspace_id = $1 AND d.external_id = 'a') WHERE workspace_id = $1",
         "UPDATE deletion_hold SET unseen = 70, config_revision = 9, position = 0 WHERE workspace_id = $1",
         "UPDATE held_deletion SET document_id = (SELECT id FROM document d WHERE d.workspace_id = $1 AND d.external_id = 'z')
-         WHERE workspace_id = $1",
+         WHERE workspace_id = $1 AND document_id = (SELECT id FROM document d WHERE d.workspace_id = $1 AND d.external_id = 'yy')",
         "UPDATE run_seen SET documents = $3, containers = $4, kept = x'' WHERE workspace_id = $1",
         "UPDATE connector_state SET entry_value = 'theirs' WHERE workspace_id = $1",
         "UPDATE container SET fingerprint = 'theirs' WHERE workspace_id = $1",
-        "UPDATE document SET fingerprint = 'theirs', content_hash = x'00' WHERE workspace_id = $1",
+        "UPDATE document SET fingerprint = 'theirs', content_hash = x'00', container = 'cellar' WHERE workspace_id = $1",
         "UPDATE document SET source_id = $2 WHERE workspace_id = $1 AND external_id = 'd'",
         "UPDATE document_version SET title = 'theirs', kind = 'theirs', fields = '{}' WHERE workspace_id = $1",
         "UPDATE chunk SET body = 'theirs' WHERE workspace_id = $1",
@@ -314,7 +316,7 @@ async fn read(side: &Side, same: &Same) -> Vec<String> {
         format!("{:?}", again.lookup(known.clone()).await.unwrap()),
         format!("{:?}", dry.state().await.unwrap()),
         format!("{:?}", tenant.failed_items_after(same.run, -1, 100).await.unwrap()),
-        format!("{:?}", tenant.is_cancelled(same.run).await.unwrap()),
+        format!("{:?}", tenant.is_cancelled(same.dry).await.unwrap()),
         format!("{:?}", tenant.preview(same.dry, None, -1, 100).await.unwrap()),
         format!("{:?}", tenant.deletion_guard(same.source).await.unwrap()),
         format!("{:?}", tenant.find_hold(same.source).await.unwrap()),
@@ -359,8 +361,6 @@ async fn write(world: &World, side: &Side, same: &Same) {
     tenant.begin_run(lease, same.run, at(21)).await.unwrap();
     let stage = Stage { name: StageName::Pull, since: at(21), moved_at: at(22) };
     tenant.set_stage(lease, same.run, &stage).await.unwrap();
-    let approved = tenant.approve_deletions(same.source, same.held, "user:ada", at(23)).await.unwrap();
-    assert!(matches!(approved, Approval::Deleted { deleted: 1, kept: 0, .. }), "{approved:?}");
     let second = page(&[("a", "changed"), ("e", "six")]);
     let commit = |page_no, page: Page| PageCommit {
         run_id: same.run,
@@ -372,12 +372,28 @@ async fn write(world: &World, side: &Side, same: &Same) {
         failed: page.failed,
         state: page.state,
         cursor: None,
+        traversal: None,
         progress: None,
         bytes: 1,
         requests: 1,
         basis: BASIS.to_owned(),
         now: at(30),
     };
+    // Of what was held one document is named by a push, the other goes.
+    let end = |run, prune| FinishRun {
+        prune,
+        ..FinishRun::with(run, RunStatus::Succeeded, None, Some(Health::Healthy), at(22))
+    };
+    let push = tenant.create_run(NewRun { kind: RunKind::Push, now: at(22), ..world.new_run() }).await.unwrap();
+    let named = Page { drafts: vec![unchanged("y")], ..Page::default() };
+    tenant.commit_page(None, PageCommit { run_id: push, ..commit(0, named) }).await.unwrap();
+    tenant.finish_run(None, end(push, None)).await.unwrap();
+    assert_eq!(tenant.find_hold(same.source).await.unwrap().unwrap().held.unseen, 1);
+    let approved = tenant.approve_deletions(same.source, same.held, "user:ada", at(23)).await.unwrap();
+    assert!(matches!(approved, Approval::Deleted { deleted: 1, kept: 0, .. }), "{approved:?}");
+    let containers = tenant.ledger(&tenant.get_run(same.run).await.unwrap(), BASIS.to_owned());
+    let known = containers.lookup(vec!["cellar".to_owned(), "vault".to_owned()]).await.unwrap();
+    assert_eq!(known, [Some("fp".to_owned()), None]);
     let outcome = tenant.commit_page(Some(lease), commit(1, second)).await.unwrap();
     assert_eq!(outcome.committed.len(), 2);
     // The same content under a new fingerprint.
@@ -390,23 +406,21 @@ async fn write(world: &World, side: &Side, same: &Same) {
     };
     let outcome = tenant.commit_page(Some(lease), commit(2, third)).await.unwrap();
     assert!(outcome.committed.iter().all(|it| it.outcome == Outcome::Unchanged), "{outcome:?}");
-    let dry = tenant.create_run(NewRun { kind: RunKind::DryRun, now: at(30), ..world.new_run() }).await.unwrap();
     let previewed = Page {
         drafts: vec![draft("b", "previewed")],
         deletes: vec![("d".to_owned(), Gone::Deleted)],
         state: BTreeMap::from([("k".to_owned(), Some("dry".to_owned()))]),
         ..Page::default()
     };
-    tenant.preview_page(lease, PageCommit { run_id: dry, ..commit(0, previewed) }).await.unwrap();
-    let ended =
-        FinishRun { prune: Some(Prune::default()), ..FinishRun::with(dry, RunStatus::Succeeded, None, None, at(30)) };
-    let ended = tenant.finish_run(None, ended).await.unwrap();
-    assert_eq!(
-        (ended.run.counts.updated, ended.run.counts.deleted),
-        (1, 5),
-        "{:?}",
-        tenant.preview(dry, None, -1, 100).await
-    );
+    tenant.preview_page(lease, PageCommit { run_id: same.dry, ..commit(1, previewed) }).await.unwrap();
+    let ended = tenant.finish_run(None, end(same.dry, Some(Prune::default()))).await.unwrap();
+    assert_eq!((ended.run.counts.updated, ended.run.counts.deleted), (2, 5), "x, d, a, e and y");
+    let listed = tenant.preview(same.dry, None, -1, 100).await.unwrap().items;
+    let listed: Vec<_> = listed.iter().map(|it| (it.item_no, it.title.as_str())).collect();
+    let names = ["z", "x", "b", "d", "a", "e", "y"].map(|name| format!("Title of {name}"));
+    assert_eq!(listed, (0..).zip(names.iter().map(String::as_str)).collect::<Vec<_>>());
+    let other = tenant.create_run(NewRun { kind: RunKind::DryRun, now: at(30), ..world.new_run() }).await.unwrap();
+    tenant.request_cancel(other, at(30)).await.unwrap();
     tenant.delete_document(same.documents[0]).await.unwrap().unwrap();
     tenant.set_health(same.source, Health::Degraded).await.unwrap();
     let renamed = SourceUpdate { name: Some("renamed".to_owned()), ..SourceUpdate::default() };
@@ -419,7 +433,7 @@ async fn write(world: &World, side: &Side, same: &Same) {
         ..FinishRun::with(same.run, RunStatus::Succeeded, None, Some(Health::Healthy), at(40))
     };
     let finished = tenant.finish_run(Some(lease), prune).await.unwrap();
-    assert_eq!((finished.run.counts.deleted, finished.held), (3, None), "what the page named, and what no page did");
+    assert_eq!((finished.run.counts.deleted, finished.held), (4, None), "what the page named, and what no page did");
     let names = |page: tributary_store::Page<tributary_core::document::Document>| {
         let mut names: Vec<_> = page.items.into_iter().map(|document| document.external_id).collect();
         names.sort();
@@ -428,21 +442,15 @@ async fn write(world: &World, side: &Side, same: &Same) {
     let all = DocumentFilter::default();
     assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["b", "d", "e"]);
 
-    // Another run misses all there is; one that follows names a document of it.
+    // Another run misses all there is.
     tenant.set_deletion_guard(same.source, None).await.unwrap();
     let missing = tenant.create_run(NewRun { now: at(41), ..world.new_run() }).await.unwrap();
-    let end = |run, prune| FinishRun {
-        prune,
-        ..FinishRun::with(run, RunStatus::Succeeded, None, Some(Health::Healthy), at(42))
-    };
     assert_eq!(tenant.finish_run(None, end(missing, Some(Prune::default()))).await.unwrap().held.unwrap().unseen, 3);
-    let RetryRequest::Queued(again) = tenant.retry_failed(same.run, Trigger::Api, at(43)).await.unwrap() else {
-        panic!()
-    };
-    let named = Page { drafts: vec![unchanged("b")], ..Page::default() };
-    tenant.commit_page(None, PageCommit { run_id: again, ..commit(0, named) }).await.unwrap();
-    tenant.finish_run(None, end(again, None)).await.unwrap();
-    assert_eq!(tenant.find_hold(same.source).await.unwrap().unwrap().held.unseen, 2);
+    let hold = tenant.find_hold(same.source).await.unwrap().unwrap();
+    assert_eq!((hold.run_id, hold.position), (missing, tenant.position().await.unwrap()));
+    let asked = tenant.retry_failed(same.run, Trigger::Api, at(43)).await.unwrap();
+    let RetryRequest::Queued(again) = asked else { panic!("{asked:?}") };
+    assert_eq!(tenant.request_cancel(again, at(43)).await.unwrap(), CancelRequest::Cancelled);
     assert!(tenant.dismiss_deletions(same.source, missing, "not now", "user:ada", at(44)).await.unwrap());
 
     let push = Push {
