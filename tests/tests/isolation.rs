@@ -16,8 +16,19 @@ const PASSWORD: &str = "a rather long password";
 /// Stands in everything the first workspace holds, and in no answer to the second.
 const CANARY: &str = "K7Q-4410";
 /// Members that two answers to the same request may differ in.
-const FRESH: [&str; 10] =
-    ["request_id", "took_ms", "id", "thread_id", "created_at", "updated_at", "expires_at", "key", "last4", "token"];
+const FRESH: [&str; 11] = [
+    "request_id",
+    "took_ms",
+    "id",
+    "thread_id",
+    "created_at",
+    "updated_at",
+    "expires_at",
+    "key",
+    "last4",
+    "token",
+    "health_since",
+];
 
 /// What a workspace holds: name of the thing, its id. A request names a thing as `{run_id}`.
 type Ids = BTreeMap<&'static str, String>;
@@ -71,7 +82,7 @@ fn thing(parameter: &str, path: &str) -> Option<&'static str> {
             "workspaces" => "workspace_id",
             "sources" => "source_id",
             "runs" => "run_id",
-            "documents" => "document_id",
+            "documents" | "held-deletions" => "document_id",
             "messages" => "message_id",
             "users" => "user_id",
             "credentials" => "credential_id",
@@ -99,6 +110,8 @@ fn body(method: &Method, path: &str) -> Option<Value> {
         ("POST", "/sources") => json!({ "name": "Another", "connector": "file", "config": { "root": "docs" } }),
         ("PATCH", "/sources/{source_id}") => json!({ "name": "Renamed" }),
         ("POST", "/sources/{source_id}/sync") => json!({ "full": true }),
+        ("PUT", "/sources/{source_id}/deletion-guard") => json!({ "max_percent": 20, "max_items": 50 }),
+        ("POST", "/sources/{source_id}/held-deletions/{run_id}/dismiss") => json!({ "note": "The share was offline." }),
         ("PUT", "/members/{user_id}") => json!({ "role": "editor", "audience": audience }),
         ("POST", "/invitations") => json!({ "email": "guest@example.com", "role": "viewer", "audience": audience }),
         ("POST", "/keys") => json!({ "name": "Another", "scopes": ["chat"], "audience": audience }),

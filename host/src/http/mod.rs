@@ -10,7 +10,9 @@ mod chat;
 mod client_ip;
 mod connectors;
 mod credentials;
+mod deletions;
 mod documents;
+mod dry_runs;
 mod dto;
 mod extract;
 mod health;
@@ -21,6 +23,7 @@ mod messages;
 mod origin;
 mod problem;
 mod request_id;
+mod run_events;
 mod runs;
 mod sources;
 mod sse;
@@ -135,7 +138,11 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
                 .routes(routes!(sources::list))
                 .routes(routes!(sources::get))
                 .routes(routes!(runs::list))
-                .routes(routes!(runs::get)),
+                .routes(routes!(runs::get))
+                .routes(routes!(runs::failed_items))
+                .routes(routes!(run_events::events))
+                .routes(routes!(dry_runs::changes))
+                .routes(routes!(deletions::held)),
         ))
         .merge(may(
             Action::ManageSources,
@@ -144,7 +151,12 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
                 .routes(routes!(sources::update, sources::delete))
                 .routes(routes!(sources::check))
                 .routes(routes!(sources::sync))
-                .routes(routes!(runs::cancel)),
+                .routes(routes!(dry_runs::start))
+                .routes(routes!(runs::cancel))
+                .routes(routes!(runs::retry_failed))
+                .routes(routes!(deletions::guard, deletions::set_guard))
+                .routes(routes!(deletions::approve))
+                .routes(routes!(deletions::dismiss)),
         ))
         .merge(may(Action::ReadMembers, new().routes(routes!(members::list))))
         .merge(may(

@@ -12,6 +12,7 @@ mod memory;
 mod policy;
 pub mod quota;
 mod shared;
+pub mod streams;
 
 use std::{sync::Arc, time::Duration};
 
