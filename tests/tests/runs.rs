@@ -53,8 +53,7 @@ async fn a_run_is_watched_live_from_any_host() {
         let name = database.name();
         let options = || Options::default().root("library", folder.path()).arg("--page-items").arg("25");
         let server = options().start(database).await;
-        // It works on nothing itself.
-        let other = options().arg("--sync-workers").arg("0").beside(&server).start(Database::Sqlite).await;
+        let other = options().beside(&server).start(Database::Sqlite).await;
         let workspace = server.workspace("Library").await;
         let source = server.file_source(&workspace, json!({ "root": "library" })).await;
         let run = server.start_sync(&source, json!({})).await;
@@ -76,7 +75,7 @@ async fn a_run_is_watched_live_from_any_host() {
         assert_eq!((again.len(), again[0].1.as_str()), (1, "done"), "{name}");
         let history = server.get(&run).await.ok();
         assert!(history["duration_ms"].as_i64().unwrap() > 0, "{name}: {history}");
-        assert_eq!((&history["pages"], &history["config_revision"]), (&json!(60), &json!(1)), "{name}: {history}");
+        assert_eq!((&history["pages"], &history["config_revision"]), (&json!(61), &json!(1)), "{name}: {history}");
         let found = server.get(&format!("{source}/runs?status=succeeded&kind=sync")).await.ok();
         assert_eq!(found["items"].as_array().unwrap().len(), 1, "{name}");
         let found = server.get(&format!("{source}/runs?status=failed")).await.ok();
@@ -92,7 +91,7 @@ async fn a_run_is_cancelled_within_a_second_wherever_it_runs() {
         let name = database.name();
         let options = || Options::default().root("library", folder.path()).arg("--page-items").arg("10");
         let server = options().start(database).await;
-        let other = options().arg("--sync-workers").arg("0").beside(&server).start(Database::Sqlite).await;
+        let other = options().beside(&server).start(Database::Sqlite).await;
         let workspace = server.workspace("Library").await;
         let source = server.file_source(&workspace, json!({ "root": "library" })).await;
         let run = server.start_sync(&source, json!({})).await;
@@ -207,11 +206,11 @@ async fn failed_items_are_listed_and_retried() {
         let folder = tempfile::tempdir().unwrap();
         library(folder.path(), 3);
         for n in 0..3 {
-            write(folder.path(), &format!("bad-{n}.pdf"), "this is no PDF");
+            write(folder.path(), &format!("bad-{n}.md"), &"long ".repeat(2_000));
         }
         let server = Options::default().root("library", folder.path()).start(database).await;
         let workspace = server.workspace("Library").await;
-        let source = server.file_source(&workspace, json!({ "root": "library" })).await;
+        let source = server.file_source(&workspace, json!({ "root": "library", "max_file": 1_000 })).await;
         let run = server.sync(&source).await;
         assert_eq!((&run["status"], &run["counts"]["failed"]), (&json!("partial"), &json!(3)), "{name}: {run}");
         let this = format!("{source}/runs/{}", text(&run["id"]));
@@ -223,11 +222,12 @@ async fn failed_items_are_listed_and_retried() {
         assert_eq!(degraded["health_reason"]["code"], "items_failed", "{name}: {degraded}");
 
         for n in 0..3 {
-            fs::remove_file(folder.path().join(format!("bad-{n}.pdf"))).unwrap();
+            write(folder.path(), &format!("bad-{n}.md"), "Shorter.");
         }
         let queued = server.post(&format!("{this}/retry-failed"), json!({})).await.expect(202);
         let again = server.finished(&format!("{source}/runs/{}", text(&queued["run_id"]))).await;
         assert_eq!((&again["status"], &again["retry_of"]), (&json!("succeeded"), &run["id"]), "{name}: {again}");
+        assert_eq!(again["counts"]["added"], 3, "{name}: {again}");
         let nothing = format!("{source}/runs/{}/retry-failed", text(&again["id"]));
         server.post(&nothing, json!({})).await.problem(409, "nothing_failed");
     }
