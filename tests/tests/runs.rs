@@ -184,7 +184,7 @@ async fn held_deletions_are_looked_at_and_approved_or_dismissed() {
                 let done = server.post(&decide, json!({})).await.ok();
                 assert_eq!((&done["deleted"], &done["kept"]), (&json!(60), &json!(0)), "{name}: {done}");
             }
-            server.post(&decide, json!({ "note": "again" })).await.problem(404, "not_found");
+            server.post(&decide, json!({ "note": "again" })).await.problem(409, "nothing_held");
             let calm = server.get(&source).await.ok();
             assert_eq!((&calm["health"], &calm["health_reason"]), (&json!("healthy"), &json!(null)), "{name}: {calm}");
         }

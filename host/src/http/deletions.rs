@@ -15,6 +15,7 @@ use super::{
     access::{Caller, Tenant, forbidden},
     dto::Paging,
     extract::{Json, Path, Query},
+    runs,
 };
 use crate::app::App;
 
@@ -133,7 +134,7 @@ pub(super) struct Approved {
 /// Delete what a run held, as far as nothing has named or changed it since
 #[utoipa::path(
     post, path = "/api/v1/workspaces/{workspace_id}/sources/{source_id}/held-deletions/{run_id}/approve", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("source_id" = Uuid, Path), ("run_id" = Uuid, Path)),
-    responses((status = 200, body = Approved), (status = 401, body = super::Problem), (status = 404, description = "Nothing of this run is held", body = super::Problem), (status = 409, description = "The source was configured anew since", body = super::Problem)),
+    responses((status = 200, body = Approved), (status = 401, body = super::Problem), (status = 404, body = super::Problem), (status = 409, description = "Nothing of this run is held, or the source was configured anew since", body = super::Problem)),
 )]
 pub(super) async fn approve(
     State(app): State<Arc<App>>,
@@ -141,7 +142,7 @@ pub(super) async fn approve(
     Caller(caller): Caller,
     Path((_, source, run)): Path<(WorkspaceId, SourceId, RunId)>,
 ) -> Result<Body<Approved>, ApiError> {
-    tenant.get_source(source).await?;
+    runs::find(&tenant, source, run).await?;
     sees_the_whole_source(&tenant)?;
     match tenant.approve_deletions(source, run, &caller.actor.to_string(), app.clock.now()).await? {
         Approval::Deleted { deleted, kept, position } => {
@@ -168,7 +169,7 @@ pub(super) struct Dismissal {
 /// Keep what a run would have deleted
 #[utoipa::path(
     post, path = "/api/v1/workspaces/{workspace_id}/sources/{source_id}/held-deletions/{run_id}/dismiss", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("source_id" = Uuid, Path), ("run_id" = Uuid, Path)), request_body = Dismissal,
-    responses((status = 204, description = "Kept"), (status = 401, body = super::Problem), (status = 404, description = "Nothing of this run is held", body = super::Problem), (status = 422, body = super::Problem)),
+    responses((status = 204, description = "Kept"), (status = 401, body = super::Problem), (status = 404, body = super::Problem), (status = 409, description = "Nothing of this run is held", body = super::Problem), (status = 422, body = super::Problem)),
 )]
 pub(super) async fn dismiss(
     State(app): State<Arc<App>>,
@@ -177,7 +178,7 @@ pub(super) async fn dismiss(
     Path((_, source, run)): Path<(WorkspaceId, SourceId, RunId)>,
     Json(Dismissal { note }): Json<Dismissal>,
 ) -> Result<StatusCode, ApiError> {
-    tenant.get_source(source).await?;
+    runs::find(&tenant, source, run).await?;
     sees_the_whole_source(&tenant)?;
     let note = note.trim();
     if note.is_empty() || note.chars().count() > 500 {
@@ -202,5 +203,6 @@ pub(super) fn sees_the_whole_source(tenant: &TenantDb) -> Result<(), ApiError> {
 }
 
 fn nothing_held() -> ApiError {
-    ApiError::not_found("held deletion of this run")
+    let detail = "no deletion of this run is held; it was decided already, or a later run judged anew";
+    ApiError::new(StatusCode::CONFLICT, "nothing_held", detail)
 }
