@@ -17,7 +17,7 @@ use crate::{
     chat::Chat,
     ingestion::{Push, Syncs},
     jobs::{self, Jobs},
-    limits::Limiter,
+    limits::{Limiter, streams::Streams},
     plugins::Plugins,
     retrieval::{Indexer, Knowledge},
     schedules::Ticker,
@@ -45,6 +45,8 @@ pub struct App {
     pub audit: Audit,
     /// How much each caller may ask for.
     pub limits: Limiter,
+    /// Live streams that are open on this host.
+    pub streams: Arc<Streams>,
     /// Connectors and the extractor.
     pub plugins: Arc<Plugins>,
     /// Workspaces.
@@ -123,6 +125,7 @@ impl App {
             clock,
             auth,
             limits,
+            streams: Arc::default(),
             plugins,
             knowledge,
             wake,

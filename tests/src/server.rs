@@ -341,7 +341,7 @@ pub struct Answer {
     pub status: StatusCode,
     /// Headers.
     pub headers: reqwest::header::HeaderMap,
-    /// Body; null when it is not JSON.
+    /// Body: JSON, or the text of a stream of events; null when it is something else.
     pub body: Value,
 }
 
@@ -351,7 +351,10 @@ impl Answer {
         let response = request.send().await.expect("the server answers");
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.expect("a whole body");
-        Self { status, headers, body: serde_json::from_slice(&bytes).unwrap_or_default() }
+        let is_stream = headers.get("content-type").is_some_and(|value| value == "text/event-stream");
+        let text = || if is_stream { String::from_utf8_lossy(&bytes).into_owned().into() } else { Value::Null };
+        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| text());
+        Self { status, headers, body }
     }
 
     /// The body of a 200.

@@ -49,6 +49,70 @@ impl RunStatus {
     }
 }
 
+/// What a worker is doing with a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageName {
+    /// The connector is asked for the page.
+    Pull,
+    /// Its files are turned into text.
+    Extract,
+    /// It is compared with what is known and committed.
+    Index,
+}
+
+/// Where the work on a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// What is being done.
+    pub name: StageName,
+    /// Since when.
+    pub since: Instant,
+    /// When it last moved on: bytes read, a file extracted, a page committed.
+    pub moved_at: Instant,
+}
+
+/// What a run waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitingFor {
+    /// The source asked to slow down.
+    Quota,
+    /// Something failed that is likely to pass.
+    Retry,
+}
+
+/// A pause of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// What for.
+    pub reason: WaitingFor,
+    /// Until when.
+    pub until: Instant,
+}
+
+/// How the pages of a run came to their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Traversal {
+    /// Absence says nothing.
+    Complete,
+    /// Everything that exists was named.
+    Exhaustive,
+}
+
+/// What a dry run would do to a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// A new document.
+    Add,
+    /// A new version.
+    Update,
+    /// A tombstone.
+    Delete,
+}
+
 /// What started a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -141,6 +205,16 @@ pub struct Run {
     pub page_no: i64,
     /// Cursor after the last committed page.
     pub cursor: Option<String>,
+    /// The run whose failed items this one reads again.
+    pub retry_of: Option<RunId>,
+    /// What its worker is doing; `None` while no worker has it.
+    pub stage: Option<Stage>,
+    /// What it waits for.
+    pub waiting: Option<Waiting>,
+    /// Pages in a row that named nothing new: nothing at all, or what one of the pages just before had named.
+    pub stale_pages: i64,
+    /// Set with the last page: only the end of the run is missing.
+    pub traversal: Option<Traversal>,
     /// The newest commit of this run.
     pub position: Option<Position>,
 }

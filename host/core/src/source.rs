@@ -20,6 +20,28 @@ pub enum Health {
     Paused,
 }
 
+/// Why a source is not healthy: a stable code, and a sentence saying what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthReason {
+    /// Stable, snake_case.
+    pub code: String,
+    /// One sentence.
+    pub detail: String,
+}
+
+/// How a source is doing, since when and why, and when it last did well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// Why it is not healthy.
+    pub reason: Option<HealthReason>,
+    /// Since when it is as it is.
+    pub since: Instant,
+    /// The end of the last run that was not given up.
+    pub last_success_at: Option<Instant>,
+    /// The end of the last run that changed a document.
+    pub last_change_at: Option<Instant>,
+}
+
 /// A place documents come from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
@@ -43,6 +65,8 @@ pub struct Source {
     pub last_run: Option<RunId>,
     /// How it is doing.
     pub health: Health,
+    /// Since when, and why.
+    pub condition: Condition,
     /// When it was made.
     pub created_at: Instant,
 }

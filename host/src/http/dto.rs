@@ -8,7 +8,7 @@ use tributary_core::{
     query::FieldOp,
     run::{self, RunKind, RunStatus, Trigger},
     schedule::{self, Overlap, PauseReason, Rhythm, ScheduleKind},
-    source::Health,
+    source::{self, Health},
 };
 use tributary_store::SourceWithRun;
 use utoipa::{IntoParams, ToSchema};
@@ -48,6 +48,16 @@ impl Paging {
     pub(super) fn limit(&self) -> i64 {
         limit(self.limit)
     }
+}
+
+/// Paging of lists whose items are numbered.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Numbered {
+    /// `next_cursor` of the page before.
+    pub cursor: Option<i64>,
+    /// Items in a page, 1 to 100.
+    pub limit: Option<u16>,
 }
 
 /// Clamped rather than refused: asking for more than there may be is no mistake.
@@ -151,7 +161,32 @@ pub(super) struct Source {
     /// healthy, degraded, failing, needs_attention or paused.
     #[schema(value_type = String)]
     health: Health,
+    /// Why it is not healthy, and what to do.
+    health_reason: Option<HealthReason>,
+    health_since: DateTime<Utc>,
+    /// The end of the last run that was not given up.
+    last_success_at: Option<DateTime<Utc>>,
+    /// The end of the last run that changed a document.
+    last_change_at: Option<DateTime<Utc>>,
+    /// Seconds the source is behind its schedule: its moment has passed, or its run waits for a worker.
+    behind_s: i64,
     created_at: DateTime<Utc>,
+}
+
+/// Why a source is not healthy.
+#[derive(Serialize, ToSchema)]
+pub(super) struct HealthReason {
+    /// Stable, snake_case.
+    code: String,
+    /// What happened and what to do.
+    detail: String,
+}
+
+/// Seconds behind schedule.
+fn behind_s(next_run_at: Option<DateTime<Utc>>, last_run: Option<&run::Run>) -> i64 {
+    let queued = last_run.filter(|run| run.status == RunStatus::Queued && run.trigger == Trigger::Schedule);
+    let due = queued.map(|run| run.queued_at).into_iter().chain(next_run_at).min();
+    due.map_or(0, |due| (Utc::now() - due).num_seconds().max(0))
 }
 
 impl From<SourceWithRun> for Source {
@@ -159,14 +194,26 @@ impl From<SourceWithRun> for Source {
         let schedule = |kind: ScheduleKind| {
             schedules.iter().find(|scheduled| scheduled.kind == kind).map(|scheduled| scheduled.schedule.clone().into())
         };
+        let next_run_at = schedules.iter().filter_map(|scheduled| scheduled.next).map(|next| next.at).min();
+        let behind_s = behind_s(next_run_at, last_run.as_ref());
+        let condition = source.condition;
+        let stored = condition.reason.map(|source::HealthReason { code, detail }| HealthReason { code, detail });
+        // What stands behind a pause is told by the last run.
+        let paused =
+            source.pause.as_ref().map(|pause| HealthReason { code: "paused".to_owned(), detail: pause.note.clone() });
         Self {
+            behind_s,
+            health_reason: paused.or(stored),
+            health_since: source.pause.as_ref().map_or(condition.since, |pause| pause.at),
+            last_success_at: condition.last_success_at,
+            last_change_at: condition.last_change_at,
             id: source.id.0,
             name: source.name,
             connector: source.connector.into(),
             config: source.config,
             schedule: schedule(ScheduleKind::Sync),
             full_schedule: schedule(ScheduleKind::Full),
-            next_run_at: schedules.iter().filter_map(|scheduled| scheduled.next).map(|next| next.at).min(),
+            next_run_at,
             health: if source.pause.is_some() { Health::Paused } else { source.health },
             paused: source.pause.map(|pause| Paused {
                 at: pause.at,
@@ -218,6 +265,38 @@ impl From<run::FailedItem> for FailedItem {
     }
 }
 
+/// What a worker is doing.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RunStage {
+    /// pull, extract or index.
+    #[schema(value_type = String)]
+    name: run::StageName,
+    since: DateTime<Utc>,
+    /// When it last moved on.
+    moved_at: DateTime<Utc>,
+}
+
+impl From<run::Stage> for RunStage {
+    fn from(run::Stage { name, since, moved_at }: run::Stage) -> Self {
+        Self { name, since, moved_at }
+    }
+}
+
+/// A pause of a run.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RunWaiting {
+    /// quota (the source asked to slow down) or retry.
+    #[schema(value_type = String)]
+    reason: run::WaitingFor,
+    until: DateTime<Utc>,
+}
+
+impl From<run::Waiting> for RunWaiting {
+    fn from(run::Waiting { reason, until }: run::Waiting) -> Self {
+        Self { reason, until }
+    }
+}
+
 /// A run of a source.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Run {
@@ -231,8 +310,21 @@ pub(super) struct Run {
     /// schedule, manual, api or webhook.
     #[schema(value_type = String)]
     trigger: Trigger,
+    queued_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
+    /// From the start to the end, pauses included.
+    duration_ms: Option<i64>,
+    /// What its worker is doing; null while no worker has it.
+    stage: Option<RunStage>,
+    /// What it waits for.
+    waiting: Option<RunWaiting>,
+    /// The run whose failed items this one reads again.
+    retry_of: Option<Uuid>,
+    /// The revision of the source's configuration it ran with.
+    config_revision: i64,
+    /// Pages committed.
+    pages: i64,
     counts: Counts,
     /// Bytes read from the source.
     bytes: i64,
@@ -261,6 +353,13 @@ impl Run {
             kind: run.kind,
             status: run.status,
             trigger: run.trigger,
+            queued_at: run.queued_at,
+            duration_ms: run.started_at.zip(run.finished_at).map(|(from, to)| (to - from).num_milliseconds()),
+            stage: run.stage.map(Into::into),
+            waiting: run.waiting.map(Into::into),
+            retry_of: run.retry_of.map(|run| run.0),
+            config_revision: run.config_revision,
+            pages: run.page_no,
             started_at: run.started_at,
             finished_at: run.finished_at,
             counts: Counts { seen, added, updated, unchanged, deleted, failed },

@@ -10,7 +10,9 @@ mod chat;
 mod client_ip;
 mod connectors;
 mod credentials;
+mod deletions;
 mod documents;
+mod dry_runs;
 mod dto;
 mod extract;
 mod health;
@@ -22,6 +24,7 @@ mod messages;
 mod origin;
 mod problem;
 mod request_id;
+mod run_events;
 mod runs;
 mod schedules;
 mod sources;
@@ -145,7 +148,11 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
                 .routes(routes!(schedules::get))
                 .routes(routes!(schedules::preview))
                 .routes(routes!(runs::list))
-                .routes(routes!(runs::get)),
+                .routes(routes!(runs::get))
+                .routes(routes!(runs::failed_items))
+                .routes(routes!(run_events::events))
+                .routes(routes!(dry_runs::changes))
+                .routes(routes!(deletions::held)),
         ))
         .merge(may(
             Action::ManageSources,
@@ -156,7 +163,12 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
                 .routes(routes!(sources::sync))
                 .routes(routes!(schedules::pause))
                 .routes(routes!(schedules::resume))
-                .routes(routes!(runs::cancel)),
+                .routes(routes!(dry_runs::start))
+                .routes(routes!(runs::cancel))
+                .routes(routes!(runs::retry_failed))
+                .routes(routes!(deletions::guard, deletions::set_guard))
+                .routes(routes!(deletions::approve))
+                .routes(routes!(deletions::dismiss)),
         ))
         .merge(may(Action::ReadMembers, new().routes(routes!(members::list))))
         .merge(may(

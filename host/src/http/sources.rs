@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json as Body, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use tributary_core::{SourceId, WorkspaceId};
+use tributary_core::{RunId, SourceId, WorkspaceId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -191,6 +191,12 @@ pub(super) struct Queued {
     status: &'static str,
 }
 
+impl Queued {
+    pub(super) fn new(run_id: RunId) -> Self {
+        Self { run_id: run_id.0, status: "queued" }
+    }
+}
+
 /// Sync now
 #[utoipa::path(
     post, path = "/api/v1/workspaces/{workspace_id}/sources/{source_id}/sync", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("source_id" = Uuid, Path)), request_body = Option<SyncRequest>,
@@ -203,7 +209,7 @@ pub(super) async fn sync(
     OptionalJson(request): OptionalJson<SyncRequest>,
 ) -> Result<(StatusCode, Body<Queued>), ApiError> {
     let run_id = app.sources.sync(&tenant, id, request.full, request.accept_deletions).await?;
-    Ok((StatusCode::ACCEPTED, Body(Queued { run_id: run_id.0, status: "queued" })))
+    Ok((StatusCode::ACCEPTED, Body(Queued::new(run_id))))
 }
 
 impl From<sources::Error> for ApiError {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread::available_parallelism,
 };
 
@@ -90,16 +93,26 @@ impl Intake {
     /// Drafts of good items and failures of bad ones, in order, as many at once as there are processors. All items are of one
     /// source: what reads one of them may have read others before.
     pub async fn take(&self, items: Vec<Item>) -> Result<Vec<Result<DocumentDraft, FailedItem>>, JoinError> {
+        self.take_counting(items, Arc::default()).await
+    }
+
+    /// The same; each item that is done counts one up.
+    pub async fn take_counting(
+        &self,
+        items: Vec<Item>,
+        done: Arc<AtomicU64>,
+    ) -> Result<Vec<Result<DocumentDraft, FailedItem>>, JoinError> {
         let at_once = available_parallelism().map_or(2, usize::from).min(items.len());
         let queue = Arc::new(Mutex::new(items.into_iter().enumerate()));
         let mut workers = JoinSet::new();
         for _ in 0..at_once {
-            let (intake, queue) = (self.clone(), queue.clone());
+            let (intake, queue, done) = (self.clone(), queue.clone(), done.clone());
             workers.spawn(async move {
                 let mut extractor = intake.extractor.worker();
                 let mut taken = Vec::new();
                 while let Some((place, item)) = next(&queue) {
                     taken.push((place, intake.take_one(item, extractor.as_mut()).await));
+                    done.fetch_add(1, Relaxed);
                 }
                 taken
             });

@@ -3,9 +3,13 @@
 //! `intake` validates and normalises; `sync` drives a run page by page; `push` takes documents over the API.
 //! Nothing a connector returns is trusted before `intake` has seen it.
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod bad_days;
 mod intake;
 mod push;
 mod retry;
+mod stage;
 mod sync;
 
 pub use intake::{Intake, Item, Limits, Material};

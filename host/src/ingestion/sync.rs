@@ -11,16 +11,17 @@ use tributary_core::{
     Clock, RunId,
     contract::{Change, Container, Content, Document, Failure, Fault, Gone, Next, Page, Progress, PullRequest},
     job::Lease,
-    run::{FailedItem, Run, RunError, RunKind, RunStatus},
+    run::{FailedItem, Run, RunError, RunKind, RunStatus, StageName, Traversal, WaitingFor},
     source::Health,
 };
-use tributary_sandbox::{Files, HostServices, Meter, Roots};
+use tributary_sandbox::{Files, HostServices, Roots};
 use tributary_store::{BegunRun, Db, FinishRun, Heartbeat, NewRun, PageCommit, Prune, TenantDb};
 
 use super::{
     Intake, Item, Material,
     intake::fields,
     retry::{self, Verdict},
+    stage::{StageLimits, Stages},
 };
 use crate::{plugins::Plugins, settings::Config, wake::Wake};
 
@@ -30,6 +31,14 @@ const MOST_PAGES: i64 = 1_000_000;
 const PAGE_DEADLINE: Duration = Duration::from_secs(120);
 /// Bytes of text and blobs in a page.
 const PAGE_BYTES: u64 = 8 << 20;
+/// Pages in a row that name what one of the pages just before had named: the connector goes in a circle.
+const MOST_REPEATED_PAGES: i64 = 5;
+/// Pages in a row that name nothing. Some sources have empty pages before the end.
+const MOST_EMPTY_PAGES: i64 = 1_000;
+/// How often it is asked whether somebody wants the run to stop.
+const CANCEL_POLL: Duration = Duration::from_millis(250);
+/// How often the stage is recorded, when it changed.
+const STAGE_POLL: Duration = Duration::from_secs(1);
 /// Shorter waits are sat out by the worker.
 const SHORT_WAIT: Duration = Duration::from_secs(2);
 
@@ -42,6 +51,7 @@ pub struct Syncs {
     roots: Arc<Roots>,
     lease: Duration,
     page_items: u32,
+    stage_limits: StageLimits,
 }
 
 /// Why a run stopped before its end.
@@ -77,34 +87,36 @@ impl Syncs {
     /// Wired from the settings.
     pub fn new(db: Db, clock: Arc<dyn Clock>, plugins: Arc<Plugins>, wake: Wake, config: &Config) -> Self {
         let (roots, lease, page_items) = (Arc::new(config.roots.clone()), config.lease, config.page_items);
-        Self { db, clock, plugins, wake, roots, lease, page_items }
+        Self { db, clock, plugins, wake, roots, lease, page_items, stage_limits: StageLimits::default() }
+    }
+
+    /// The same with other limits, for tests that do not want to wait.
+    #[cfg(test)]
+    pub(super) fn with_stage_limits(self, stage_limits: StageLimits) -> Self {
+        Self { stage_limits, ..self }
     }
 
     /// Works on a leased run until it is over, handed back or lost.
     pub async fn work(&self, lease: Lease, run_id: RunId, shutdown: &CancellationToken) {
         let tenant = self.db.system().tenant(lease.workspace_id);
-        let stopped = match self.heartbeat_while(&lease, shutdown, self.run(&tenant, &lease, run_id)).await {
+        let stages = Stages::new(self.clock.clone(), self.stage_limits);
+        let work = self.run(&tenant, &lease, run_id, &stages);
+        let stopped = tokio::select! {
+            // Polled side by side: the others may have to wait for a transaction that the work holds open.
+            result = work => result,
+            stop = self.heartbeat(&lease) => Err(stop),
+            stop = cancelled(&tenant, run_id) => Err(stop),
+            failure = stages.stalled() => Err(Stop::Failed(failure)),
+            never = record_stages(&tenant, &lease, run_id, &stages) => never,
+            () = shutdown.cancelled() => Err(Stop::Shutdown),
+        };
+        let stopped = match stopped {
             Ok(()) => return,
             Err(stop) => stop,
         };
         if let Err(error) = self.settle(&tenant, &lease, run_id, stopped).await {
             // The lease runs out and another worker takes the run up where it stands.
             tracing::warn!(run = %run_id, %error, "the end of a run could not be recorded; it will be taken up again");
-        }
-    }
-
-    /// Runs `work`, keeping the lease alive, until it ends or has to stop.
-    async fn heartbeat_while(
-        &self,
-        lease: &Lease,
-        shutdown: &CancellationToken,
-        work: impl Future<Output = Result<(), Stop>>,
-    ) -> Result<(), Stop> {
-        // Polled side by side: the heartbeat may have to wait for a transaction that `work` holds open.
-        tokio::select! {
-            result = work => result,
-            stop = self.heartbeat(lease) => Err(stop),
-            () = shutdown.cancelled() => Err(Stop::Shutdown),
         }
     }
 
@@ -126,7 +138,7 @@ impl Syncs {
         }
     }
 
-    async fn run(&self, tenant: &TenantDb, lease: &Lease, run_id: RunId) -> Result<(), Stop> {
+    async fn run(&self, tenant: &TenantDb, lease: &Lease, run_id: RunId, stages: &Stages) -> Result<(), Stop> {
         let begun = tenant.begin_run(lease, run_id, self.clock.now()).await?;
         if begun.cancel_requested {
             return Err(Stop::Cancelled);
@@ -146,14 +158,18 @@ impl Syncs {
         let basis = self.plugins.basis(&run.connector.digest, run.config_revision).await.map_err(Stop::Internal)?;
         let intake = Intake::new(self.plugins.extractor().await.map_err(Stop::Internal)?);
         let files = Arc::new(Files::new(self.roots.clone(), ready.roots_of(&source.config)));
-        let meter = Arc::new(Meter::default());
+        let meter = stages.meter();
         let ledger: Arc<dyn tributary_core::ledger::Ledger> = Arc::new(tenant.ledger(&run, basis.clone()));
         let config = source.config.to_string();
         let upper_bound_ms = run.started_at.unwrap_or(run.queued_at).timestamp_millis();
 
         let (mut cursor, mut page_no) = (run.cursor.clone(), run.page_no);
         let (mut done, mut read) = (run.counts.seen, (0, 0));
-        let exhaustive = loop {
+        // Killed between the last page and the end: there is nothing left to read.
+        if let Some(traversal) = run.traversal {
+            return self.finish(tenant, lease, &run, traversal).await;
+        }
+        let traversal = loop {
             let services = HostServices::new(files.clone(), ledger.clone(), meter.clone(), source.name.clone());
             let request = PullRequest {
                 config: config.clone(),
@@ -164,6 +180,7 @@ impl Syncs {
                 max_bytes: PAGE_BYTES,
                 deadline_ms: PAGE_DEADLINE.as_millis() as u64,
             };
+            stages.enter(StageName::Pull);
             let page = ready.connector.pull(&request, &services).await.map_err(Stop::Failed)?;
             let next = self.check_page(&page, &cursor, page_no).map_err(Stop::Failed)?;
             done += page.changes.len() as i64;
@@ -183,6 +200,11 @@ impl Syncs {
                 failed: sorted.failed,
                 state: services.state.into_writes(),
                 cursor: page.cursor.clone(),
+                traversal: match next {
+                    Next::More | Next::WaitMs(_) => None,
+                    Next::Complete => Some(Traversal::Complete),
+                    Next::CompleteExhaustive => Some(Traversal::Exhaustive),
+                },
                 progress: Some(progress),
                 bytes: meter.bytes().cast_signed() - read.0,
                 requests: meter.requests().cast_signed() + 1 - read.1,
@@ -190,43 +212,58 @@ impl Syncs {
                 now: self.clock.now(),
             };
             read = (meter.bytes().cast_signed(), meter.requests().cast_signed());
-            for taken in intake.take(sorted.items).await.map_err(|error| Stop::Internal(error.into()))? {
+            stages.enter(StageName::Extract);
+            for taken in intake
+                .take_counting(sorted.items, stages.extracted())
+                .await
+                .map_err(|error| Stop::Internal(error.into()))?
+            {
                 match taken {
                     Ok(draft) => commit.drafts.push(draft),
                     Err(failed) => commit.failed.push(failed),
                 }
             }
-            let outcome = tenant.commit_page(Some(lease), commit).await?;
+            stages.enter(StageName::Index);
+            let named = !(commit.drafts.is_empty() && commit.containers.is_empty() && commit.failed.is_empty());
+            let outcome = match run.kind {
+                RunKind::DryRun => tenant.preview_page(lease, commit).await?,
+                _ => tenant.commit_page(Some(lease), commit).await?,
+            };
             if outcome.position.is_some() {
                 self.wake.documents();
             }
             (cursor, page_no) = (page.cursor, page_no + 1);
+            stages.leave();
+            if matches!(next, Next::More | Next::WaitMs(_)) {
+                check_circle(named, outcome.stale_pages).map_err(Stop::Failed)?;
+            }
             match next {
                 Next::More => {}
                 Next::WaitMs(ms) if Duration::from_millis(ms) <= SHORT_WAIT => {
                     tokio::time::sleep(Duration::from_millis(ms)).await
                 }
                 Next::WaitMs(ms) => {
-                    tenant.set_waiting(lease, run_id).await?;
-                    self.db.system().release(lease, ms.min(3_600_000).cast_signed()).await?;
+                    let pause = Duration::from_millis(ms.min(3_600_000));
+                    self.set_waiting(tenant, lease, run_id, WaitingFor::Quota, pause).await?;
+                    self.db.system().release(lease, pause.as_millis() as i64).await?;
                     return Ok(());
                 }
-                Next::Complete => break false,
-                Next::CompleteExhaustive => break true,
+                Next::Complete => break Traversal::Complete,
+                Next::CompleteExhaustive => break Traversal::Exhaustive,
             }
         };
-        self.finish(tenant, lease, &run, exhaustive).await
+        self.finish(tenant, lease, &run, traversal).await
     }
 
     /// The last transaction: tombstones what an exhaustive traversal did not see, unless the guard holds it.
-    async fn finish(&self, tenant: &TenantDb, lease: &Lease, run: &Run, exhaustive: bool) -> Result<(), Stop> {
+    async fn finish(&self, tenant: &TenantDb, lease: &Lease, run: &Run, traversal: Traversal) -> Result<(), Stop> {
         let failed = tenant.get_run(run.id).await?.counts.failed;
         let (status, health) =
             if failed > 0 { (RunStatus::Partial, Health::Degraded) } else { (RunStatus::Succeeded, Health::Healthy) };
         let error = (failed > 0).then(|| RunError {
             code: "items_failed".to_owned(),
             detail: format!(
-                "{failed} {} could not be read; failed_items lists them with the reason",
+                "{failed} {} could not be read; failed_items lists them with the reason, and retry-failed reads them again",
                 if failed == 1 { "item" } else { "items" }
             ),
             config_pointer: None,
@@ -235,7 +272,7 @@ impl Syncs {
             run_id: run.id,
             status,
             error,
-            prune: exhaustive.then(Prune::default),
+            prune: (traversal == Traversal::Exhaustive).then(Prune::default),
             allow_deletions: run.accept_deletions,
             health: Some(health),
             now: self.clock.now(),
@@ -269,11 +306,11 @@ impl Syncs {
                 tracing::warn!(run = %run_id, fault = failure.fault.as_str(), code = failure.code, "the connector failed: {}", failure.message);
                 match retry::verdict(&failure, lease) {
                     Verdict::Wait(pause) => {
-                        tenant.set_waiting(lease, run_id).await?;
+                        self.set_waiting(tenant, lease, run_id, WaitingFor::Quota, pause).await?;
                         system.release(lease, pause.as_millis() as i64).await?;
                     }
                     Verdict::Retry(pause) => {
-                        tenant.set_waiting(lease, run_id).await?;
+                        self.set_waiting(tenant, lease, run_id, WaitingFor::Retry, pause).await?;
                         system.retry(lease, pause.as_millis() as i64, &failure.message).await?;
                     }
                     Verdict::StartOver => {
@@ -287,6 +324,9 @@ impl Syncs {
                             Some(Health::Degraded),
                         )
                         .await?;
+                        if run.kind == RunKind::DryRun {
+                            return Ok(());
+                        }
                         let full = NewRun {
                             source_id: run.source_id,
                             kind: RunKind::Full,
@@ -349,6 +389,17 @@ impl Syncs {
         }
     }
 
+    async fn set_waiting(
+        &self,
+        tenant: &TenantDb,
+        lease: &Lease,
+        run_id: RunId,
+        reason: WaitingFor,
+        pause: Duration,
+    ) -> Result<(), tributary_store::Error> {
+        tenant.set_waiting(lease, run_id, reason, self.clock.now() + pause).await
+    }
+
     /// A page must lead somewhere.
     fn check_page(&self, page: &Page, cursor: &Option<String>, page_no: i64) -> Result<Next, Failure> {
         let broken = |code: &str, message: String| Err(Failure::new(Fault::SourceContract, code, message));
@@ -375,6 +426,50 @@ impl Syncs {
             next => Ok(next),
         }
     }
+}
+
+/// Ends when somebody wants the run to stop. The heartbeat says so as well, but not within a second.
+async fn cancelled(tenant: &TenantDb, run_id: RunId) -> Stop {
+    loop {
+        tokio::time::sleep(CANCEL_POLL).await;
+        // A database that cannot be reached is the heartbeat's affair.
+        if let Ok(true) = tenant.is_cancelled(run_id).await {
+            return Stop::Cancelled;
+        }
+    }
+}
+
+/// Records the stage while it moves, for whoever watches the run from another host.
+async fn record_stages(tenant: &TenantDb, lease: &Lease, run_id: RunId, stages: &Stages) -> ! {
+    let mut recorded = None;
+    loop {
+        tokio::time::sleep(STAGE_POLL).await;
+        let Some(stage) = stages.current().filter(|stage| recorded != Some(*stage)) else { continue };
+        match tenant.set_stage(lease, run_id, &stage).await {
+            Ok(()) => recorded = Some(stage),
+            Err(error) => tracing::debug!(run = %run_id, %error, "the stage could not be recorded"),
+        }
+    }
+}
+
+/// Whether a connector that wants to go on gets anywhere.
+fn check_circle(named: bool, stale_pages: i64) -> Result<(), Failure> {
+    let (code, message) = if named && stale_pages >= MOST_REPEATED_PAGES {
+        let message = "the connector returned the same items again and again under new cursors: it would never end";
+        ("page_repeats", message.to_owned())
+    } else if stale_pages >= MOST_EMPTY_PAGES {
+        (
+            "no_progress",
+            format!("the connector returned {stale_pages} pages in a row that named nothing new, and no end"),
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        Fault::SourceContract,
+        code,
+        format!("{message}; what was read so far stays, nothing was deleted. Report it to the connector's author."),
+    ))
 }
 
 /// A page by kind of change.

@@ -13,6 +13,7 @@ mod policy;
 pub mod quota;
 mod shared;
 pub mod strangers;
+pub mod streams;
 
 use std::{sync::Arc, time::Duration};
 

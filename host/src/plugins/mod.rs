@@ -54,6 +54,26 @@ impl Plugins {
         Self { db, clock, sandbox, push: push_connector(), loaded: OnceCell::new() }
     }
 
+    /// Connectors that a test wrote, by id, and an extractor.
+    #[cfg(test)]
+    pub(crate) fn scripted(
+        db: Db,
+        clock: Arc<dyn Clock>,
+        connector: (ConnectorRef, Descriptor, Arc<dyn Connector>),
+        extractor: Arc<dyn Extractor>,
+    ) -> anyhow::Result<Self> {
+        let (reference, descriptor, connector) = connector;
+        let ready = Arc::new(Ready { reference: reference.clone(), descriptor, connector });
+        let loaded = Loaded {
+            by_digest: BTreeMap::from([(reference.digest, ready.clone())]),
+            current: BTreeMap::from([(reference.id, ready)]),
+            extractor,
+            extractor_digest: Sha256Hash::of("extractor"),
+        };
+        let sandbox = Sandbox::new(tributary_sandbox::SandboxOptions::default())?;
+        Ok(Self { db, clock, sandbox, push: push_connector(), loaded: OnceCell::new_with(Some(loaded)) })
+    }
+
     /// The built-in connector of pushed and uploaded documents; its digest is that of this server build.
     pub fn push(&self) -> &ConnectorRef {
         &self.push

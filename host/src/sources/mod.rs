@@ -221,6 +221,25 @@ impl Sources {
         Ok(run_id)
     }
 
+    /// Asks for a run that shows what a sync would do and does nothing.
+    pub async fn dry_run(&self, tenant: &TenantDb, id: SourceId) -> Result<RunId, Error> {
+        let source = tenant.get_source(id).await?;
+        if source.connector.id == PUSH_CONNECTOR {
+            return Err(Error::NothingToSync);
+        }
+        let run = NewRun {
+            source_id: id,
+            kind: RunKind::DryRun,
+            trigger: Trigger::Api,
+            accept_deletions: false,
+            connector: None,
+            now: self.clock.now(),
+        };
+        let run_id = tenant.create_run(run).await?;
+        self.wake.jobs();
+        Ok(run_id)
+    }
+
     /// Tries a source's configuration without committing anything.
     pub async fn check(&self, tenant: &TenantDb, id: SourceId) -> Result<Vec<CheckItem>, Error> {
         let source = tenant.get_source(id).await?;

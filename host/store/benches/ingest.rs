@@ -79,6 +79,7 @@ async fn sync(
             failed: vec![],
             state: Default::default(),
             cursor: None,
+            traversal: None,
             progress: None,
             bytes: 0,
             requests: 1,

@@ -6,11 +6,10 @@
 use std::collections::HashSet;
 
 use tributary_core::{
-    Instant, RunId,
+    Instant, RunId, SourceId,
     contract::Gone,
-    hash::{IdDigest, id_digest},
     job::Lease,
-    run::{Run, RunError, RunStatus},
+    run::{Run, RunError, RunKind, RunStatus},
     source::Health,
 };
 use uuid::Uuid;
@@ -19,14 +18,16 @@ use crate::{
     db::Cx,
     dialect::q,
     error::{Error, Result},
-    jobs,
+    holds, jobs, preview,
     rows::{json_list, name_of},
-    runs, schedules, sources,
+    runs, schedules,
+    seen::{self, Seen},
+    sources,
     tenant::TenantDb,
 };
 
 /// Rows read or written by one statement of a prune.
-const SLICE: usize = 5_000;
+pub(crate) const SLICE: usize = 5_000;
 
 /// Deletions past both limits are held back.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,7 +53,8 @@ pub struct FinishRun {
     pub status: RunStatus,
     /// Why it is not simply succeeded.
     pub error: Option<RunError>,
-    /// Remove what was not named. Only after a traversal that the connector called exhaustive.
+    /// Remove what was not named, within these limits unless the source has its own. Only after a traversal that the connector called
+    /// exhaustive.
     pub prune: Option<Prune>,
     /// Remove it whatever the limits say (the run's own `accept_deletions` does the same).
     pub allow_deletions: bool,
@@ -115,30 +117,49 @@ impl TenantDb {
         if run.status.is_final() {
             return Err(Error::RunOver);
         }
+        let dry = run.kind == RunKind::DryRun;
         let mut held = None;
-        if let (Some(prune), Some(source)) = (finish.prune, &source)
+        let mut open_hold = None;
+        if let Some(source) = &source {
             // A traversal under an older configuration says nothing about the documents of this one.
-            && source.config_revision == run.config_revision
-        {
-            held = self.prune(&mut cx, &run, prune, finish.allow_deletions || run.accept_deletions).await?;
+            let prune = finish.prune.filter(|_| source.config_revision == run.config_revision);
+            let missing = match prune {
+                Some(default) => {
+                    let prune = holds::guard(&mut cx, self.key(), source.id).await?.unwrap_or(default);
+                    // What a dry run's connector called gone is still there.
+                    let gone = if dry { preview::deleted(&mut cx, self.key(), run.id).await? } else { HashSet::new() };
+                    Some(Missing::of(&mut cx, self.key(), &run, prune, &gone).await?)
+                }
+                None => None,
+            };
+            held = missing.as_ref().filter(|missing| missing.suspicious).map(|missing| missing.held);
+            if finish.allow_deletions || run.accept_deletions {
+                held = None;
+            }
+            match &missing {
+                Some(missing) if dry => self.preview_deletions(&mut cx, run.id, &missing.documents).await?,
+                Some(missing) if held.is_none() => self.prune(&mut cx, &run, missing).await?,
+                _ => {}
+            }
+            if !dry {
+                open_hold = self.settle_hold(&mut cx, &run, missing.as_ref(), held, finish.now).await?;
+            }
         }
         if let Some(held) = held {
-            finish.error = Some(held.error());
-            finish.health = Some(Health::NeedsAttention);
-            if finish.status == RunStatus::Succeeded {
+            finish.error = Some(if dry { held.warning() } else { held.error() });
+            if finish.status == RunStatus::Succeeded && !dry {
                 finish.status = RunStatus::Partial;
             }
         }
         end(&mut cx, self.key(), &finish).await?;
-        if let (Some(health), Some(source)) = (finish.health, &source) {
-            q!(
-                cx,
-                execute,
-                "UPDATE source SET health = $3 WHERE workspace_id = $1 AND id = $2",
-                self.key(),
-                source.id.0,
-                name_of(&health)
-            )?;
+        let run = runs::find(&mut cx, self.key(), run.id).await?.ok_or(Error::NotFound("run"))?;
+        if let (false, Some(source)) = (dry, &source) {
+            // Whatever this run says, a decision that waits comes first; but not before what a person has to repair.
+            let mut reason = finish.error.clone();
+            if let (Some(open), Some(Health::Healthy | Health::Degraded)) = (&open_hold, finish.health) {
+                (finish.health, reason) = (Some(Health::NeedsAttention), Some(open.held.error()));
+            }
+            condition(&mut cx, self.key(), source.id, &finish, reason, run.position.is_some()).await?;
         }
         if let Some(source) = source.as_ref().filter(|_| finish.status == RunStatus::Failed) {
             schedules::pause_if_failing(&mut cx, self.key(), source, finish.now).await?;
@@ -146,53 +167,18 @@ impl TenantDb {
         if let Some(lease) = lease {
             jobs::done(&mut cx, lease).await?;
         }
-        let run = runs::find(&mut cx, self.key(), run.id).await?.ok_or(Error::NotFound("run"))?;
         cx.commit().await?;
         Ok(Finished { run, held })
     }
 
-    /// Removes what the run did not name, or says what it held back.
-    async fn prune(&self, cx: &mut Cx, run: &Run, prune: Prune, accepted: bool) -> Result<Option<Held>> {
-        let seen = Seen::of(cx, self.key(), run.id).await?;
-        let mut live = 0;
-        let mut unseen = Vec::new();
-        let mut after = String::new();
-        loop {
-            let rows = q!(
-                cx,
-                fetch_all as (String, Uuid, Option<String>),
-                "SELECT external_id, id, container FROM document
-                 WHERE workspace_id = $1 AND source_id = $2 AND external_id > $3 AND gone IS NULL ORDER BY external_id LIMIT $4",
-                self.key(),
-                run.source_id.0,
-                &after,
-                SLICE as i64
-            )?;
-            let full = rows.len() == SLICE;
-            for (external_id, id, container) in rows {
-                live += 1;
-                if !seen.document(&external_id, container.as_deref()) {
-                    unseen.push(id);
-                }
-                after = external_id;
-            }
-            if !full {
-                break;
-            }
-        }
-
-        let held = Held { unseen: i64::try_from(unseen.len()).unwrap_or(i64::MAX), live };
-        let share = held.unseen as f64 / live.max(1) as f64;
-        let suspicious = seen.nothing() || (held.unseen > prune.max_items && share >= prune.max_share);
-        if held.unseen > 0 && suspicious && !accepted {
-            return Ok(Some(held));
-        }
-        self.prune_containers(cx, run, &seen).await?;
-        if unseen.is_empty() {
-            return Ok(None);
+    /// Removes what the run did not name.
+    async fn prune(&self, cx: &mut Cx, run: &Run, missing: &Missing) -> Result<()> {
+        self.prune_containers(cx, run, &missing.seen).await?;
+        if missing.documents.is_empty() {
+            return Ok(());
         }
         let position = self.next_position(cx).await?;
-        for slice in unseen.chunks(SLICE) {
+        for slice in missing.documents.chunks(SLICE) {
             q!(
                 cx,
                 execute,
@@ -209,10 +195,10 @@ impl TenantDb {
             "UPDATE run SET deleted = deleted + $3, change_seq = $4 WHERE workspace_id = $1 AND id = $2",
             self.key(),
             run.id.0,
-            held.unseen,
+            missing.held.unseen,
             position
         )?;
-        Ok(None)
+        Ok(())
     }
 
     /// Forgets containers that are not there any more.
@@ -250,18 +236,115 @@ impl TenantDb {
     }
 }
 
+/// What a traversal did not name.
+pub(crate) struct Missing {
+    /// Live documents of the source.
+    pub(crate) documents: Vec<Uuid>,
+    /// How many, of how many.
+    pub(crate) held: Held,
+    /// It looks like a source gone missing rather than like deletions.
+    suspicious: bool,
+    seen: Seen,
+}
+
+impl Missing {
+    async fn of(cx: &mut Cx, workspace: Uuid, run: &Run, prune: Prune, gone: &HashSet<Uuid>) -> Result<Self> {
+        let seen = Seen::of(cx, workspace, run.id).await?;
+        let mut live = 0;
+        let mut documents = Vec::new();
+        let mut after = String::new();
+        loop {
+            let rows = q!(
+                cx,
+                fetch_all as (String, Uuid, Option<String>),
+                "SELECT external_id, id, container FROM document
+                 WHERE workspace_id = $1 AND source_id = $2 AND external_id > $3 AND gone IS NULL ORDER BY external_id LIMIT $4",
+                workspace,
+                run.source_id.0,
+                &after,
+                SLICE as i64
+            )?;
+            let full = rows.len() == SLICE;
+            for (external_id, id, container) in rows {
+                if gone.contains(&id) {
+                    after = external_id;
+                    continue;
+                }
+                live += 1;
+                if !seen.document(&external_id, container.as_deref()) {
+                    documents.push(id);
+                }
+                after = external_id;
+            }
+            if !full {
+                break;
+            }
+        }
+        let held = Held { unseen: i64::try_from(documents.len()).unwrap_or(i64::MAX), live };
+        let share = held.unseen as f64 / live.max(1) as f64;
+        let suspicious =
+            held.unseen > 0 && (seen.nothing() || (held.unseen > prune.max_items && share >= prune.max_share));
+        Ok(Self { documents, held, suspicious, seen })
+    }
+}
+
 impl Held {
     fn error(self) -> RunError {
         let Self { unseen, live } = self;
         RunError {
             code: "deletions_held".to_owned(),
             detail: format!(
-                "{unseen} of {live} documents were not found this time, so none was removed. If they are really gone, sync again with \
-                 accept_deletions; otherwise check that the source's root or account is reachable and complete."
+                "{unseen} of {live} documents were not found this time, so none was removed. If they are really gone, approve the held \
+                 deletions or sync again with accept_deletions; otherwise check that the source's root or account is reachable and complete."
             ),
             config_pointer: None,
         }
     }
+
+    fn warning(self) -> RunError {
+        let Self { unseen, live } = self;
+        RunError {
+            code: "deletions_would_be_held".to_owned(),
+            detail: format!(
+                "{unseen} of {live} documents were not found. A sync would remove none of them before somebody approves it; check that \
+                 the source's root or account is reachable and complete."
+            ),
+            config_pointer: None,
+        }
+    }
+}
+
+/// Says how a source is doing after a run, since when, and why.
+async fn condition(
+    cx: &mut Cx,
+    workspace: Uuid,
+    source: SourceId,
+    finish: &FinishRun,
+    reason: Option<RunError>,
+    changed: bool,
+) -> Result<()> {
+    let reason = reason.filter(|_| finish.health != Some(Health::Healthy));
+    q!(
+        cx,
+        execute,
+        "UPDATE source SET health = COALESCE($3, health),
+             health_since = CASE WHEN $3 IS NULL OR ($3 = health AND COALESCE($4, '') = COALESCE(health_code, '')) THEN health_since
+                 ELSE $6 END,
+             health_code = CASE WHEN $3 IS NULL THEN health_code ELSE $4 END,
+             health_detail = CASE WHEN $3 IS NULL THEN health_detail ELSE $5 END,
+             last_success_at = CASE WHEN $7 THEN $6 ELSE last_success_at END,
+             last_change_at = CASE WHEN $8 THEN $6 ELSE last_change_at END
+         WHERE workspace_id = $1 AND id = $2",
+        workspace,
+        source.0,
+        finish.health.as_ref().map(name_of),
+        reason.as_ref().map(|reason| reason.code.replace('\0', "")),
+        reason.as_ref().map(|reason| reason.detail.replace('\0', "")),
+        finish.now,
+        matches!(finish.status, RunStatus::Succeeded | RunStatus::Partial),
+        changed
+    )?;
+    Ok(())
 }
 
 /// Writes a run's end and drops what it saw.
@@ -270,7 +353,8 @@ pub(crate) async fn end(cx: &mut Cx, workspace: Uuid, finish: &FinishRun) -> Res
     q!(
         cx,
         execute,
-        "UPDATE run SET status = $3, finished_at = $4, error_code = $5, error_detail = $6, error_pointer = $7
+        "UPDATE run SET status = $3, finished_at = $4, error_code = $5, error_detail = $6, error_pointer = $7, stage = NULL,
+             waiting_for = NULL
          WHERE workspace_id = $1 AND id = $2",
         workspace,
         finish.run_id.0,
@@ -280,56 +364,5 @@ pub(crate) async fn end(cx: &mut Cx, workspace: Uuid, finish: &FinishRun) -> Res
         error.map(|error| error.detail.replace('\0', "")),
         error.and_then(|error| error.config_pointer.as_ref()).map(|pointer| pointer.replace('\0', ""))
     )?;
-    runs::forget_seen(cx, workspace, finish.run_id).await
-}
-
-/// What a run named: 16 bytes an id.
-struct Seen {
-    documents: HashSet<IdDigest>,
-    containers: HashSet<IdDigest>,
-    kept: HashSet<IdDigest>,
-}
-
-impl Seen {
-    async fn of(cx: &mut Cx, workspace: Uuid, run: RunId) -> Result<Self> {
-        let mut seen = Self { documents: HashSet::new(), containers: HashSet::new(), kept: HashSet::new() };
-        let mut after = -1;
-        loop {
-            let rows = q!(
-                cx,
-                fetch_all as (i64, Vec<u8>, Vec<u8>, Vec<u8>),
-                "SELECT page_no, documents, containers, kept FROM run_seen WHERE workspace_id = $1 AND run_id = $2 AND page_no > $3
-                 ORDER BY page_no LIMIT 500",
-                workspace,
-                run.0,
-                after
-            )?;
-            let Some((last, ..)) = rows.last() else { return Ok(seen) };
-            after = *last;
-            for (_, documents, containers, kept) in rows {
-                extend(&mut seen.documents, &documents);
-                extend(&mut seen.containers, &containers);
-                extend(&mut seen.kept, &kept);
-            }
-        }
-    }
-
-    fn nothing(&self) -> bool {
-        self.documents.is_empty() && self.containers.is_empty() && self.kept.is_empty()
-    }
-
-    fn document(&self, external_id: &str, container: Option<&str>) -> bool {
-        self.documents.contains(&id_digest(external_id))
-            || container.is_some_and(|id| self.kept.contains(&id_digest(id)))
-    }
-
-    fn container(&self, external_id: &str) -> bool {
-        let digest = id_digest(external_id);
-        self.containers.contains(&digest) || self.kept.contains(&digest)
-    }
-}
-
-fn extend(set: &mut HashSet<IdDigest>, digests: &[u8]) {
-    let (digests, _) = digests.as_chunks::<16>();
-    set.extend(digests);
+    seen::forget(cx, workspace, finish.run_id).await
 }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 use tributary_core::{
     Instant, JobId, RunId, SourceId, WorkspaceId,
-    job::Work,
+    job::{Priority, Work},
     schedule::{DueSchedule, Overlap, ScheduleKind, SlotOutcome, Start},
 };
 use uuid::Uuid;
@@ -455,12 +455,13 @@ async fn write_runs(cx: &mut Cx, runs: &[Started], now: Instant) -> Result<()> {
         cx,
         execute,
         "INSERT INTO job (id, workspace_id, kind, work, state, priority, run_at, attempt, max_attempts, cancel_requested, created_at)
-         SELECT d.job_id, d.workspace_id, 'sync', d.work, 'queued', 0, {now}, 0, $3, $4, $2
+         SELECT d.job_id, d.workspace_id, 'sync', d.work, 'queued', $5, {now}, 0, $3, $4, $2
          FROM {rows $1: job_id uuid, workspace_id uuid, work json} AS d",
         &list,
         now,
         jobs::TRIES,
-        false
+        false,
+        Priority::Normal.rank()
     )?;
     q!(
         cx,

@@ -124,7 +124,7 @@ impl SystemDb {
         let forgotten = q!(
             cx,
             execute,
-            "DELETE FROM schedule_slot WHERE (workspace_id, source_id, slot) IN (SELECT s.workspace_id, s.source_id, s.slot
+            "DELETE FROM schedule_slot WHERE (workspace_id, source_id, kind, slot) IN (SELECT s.workspace_id, s.source_id, s.kind, s.slot
                  FROM schedule_slot s WHERE s.fired_at < {later 0 - $1} LIMIT $2)",
             age_ms,
             limited(limit)

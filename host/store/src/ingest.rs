@@ -15,7 +15,7 @@ use tributary_core::{
     fields::Fields,
     hash::id_digest,
     job::Lease,
-    run::{Counts, FailedItem, RunKind, RunStatus, Trigger},
+    run::{Counts, FailedItem, RunKind, RunStatus, Traversal, Trigger},
 };
 use uuid::Uuid;
 
@@ -33,6 +33,8 @@ use crate::{
 
 /// Most failed items kept of a run.
 const FAILED_ITEMS_KEPT: i64 = 1000;
+/// A page is compared with so many before it: a connector that goes in a circle of this length is noticed.
+const REMEMBERED_PAGES: i64 = 8;
 
 /// One page of a run. Text must not contain U+0000: a page that does is refused whole (`Invalid`). An external id is in `drafts` once at most (the last one counts) and not in `deletes` as well (the draft counts).
 #[derive(Clone, Debug)]
@@ -55,6 +57,8 @@ pub struct PageCommit {
     pub state: BTreeMap<String, Option<String>>,
     /// Where to go on.
     pub cursor: Option<String>,
+    /// Set for the last page of the run.
+    pub traversal: Option<Traversal>,
     /// How far.
     pub progress: Option<Progress>,
     /// Bytes read for this page.
@@ -79,6 +83,8 @@ pub struct PageOutcome {
     pub rejected: Vec<FailedItem>,
     /// Of this page.
     pub counts: Counts,
+    /// As [`tributary_core::run::Run::stale_pages`], with this page.
+    pub stale_pages: i64,
 }
 
 /// Documents pushed over the API: a run of one page, in one transaction.
@@ -150,6 +156,7 @@ impl TenantDb {
             failed: push.failed,
             state: BTreeMap::new(),
             cursor: None,
+            traversal: None,
             progress: None,
             bytes: push.bytes,
             requests: 1,
@@ -188,6 +195,9 @@ impl TenantDb {
         if run.source_id != page.source_id {
             return Err(Error::NotFound("run"));
         }
+        if run.kind == RunKind::DryRun {
+            return Err(Error::Invalid("a dry run commits nothing".to_owned()));
+        }
         if run.status.is_final() {
             return Err(Error::RunOver);
         }
@@ -201,14 +211,21 @@ impl TenantDb {
         self.write_containers(cx, page).await?;
         self.write_state(cx, page).await?;
         self.write_failed(cx, page, &plan.rejected, run.counts.failed).await?;
-        self.write_seen(cx, page).await?;
+        let news = self.write_seen(cx, page).await? || plan.counts.deleted > 0;
         let position = self.write_documents(cx, page, &plan).await?;
-        self.write_run(cx, page, &plan.counts, position).await?;
-        Ok(PageOutcome { position, committed: plan.committed, rejected: plan.rejected, counts: plan.counts })
+        self.write_run(cx, page, &plan.counts, position, news).await?;
+        let stale_pages = if news { 0 } else { run.stale_pages + 1 };
+        Ok(PageOutcome {
+            position,
+            committed: plan.committed,
+            rejected: plan.rejected,
+            counts: plan.counts,
+            stale_pages,
+        })
     }
 
     /// What the record has of the documents that the page names, in one read.
-    async fn known(&self, cx: &mut Cx, page: &PageCommit) -> Result<HashMap<String, Known>> {
+    pub(crate) async fn known(&self, cx: &mut Cx, page: &PageCommit) -> Result<HashMap<String, Known>> {
         let ids: HashSet<&str> = page
             .drafts
             .iter()
@@ -377,7 +394,13 @@ impl TenantDb {
         Ok(())
     }
 
-    async fn write_failed(&self, cx: &mut Cx, page: &PageCommit, rejected: &[FailedItem], before: i64) -> Result<()> {
+    pub(crate) async fn write_failed(
+        &self,
+        cx: &mut Cx,
+        page: &PageCommit,
+        rejected: &[FailedItem],
+        before: i64,
+    ) -> Result<()> {
         let rows: Vec<_> = (before..FAILED_ITEMS_KEPT)
             .zip(page.failed.iter().chain(rejected))
             .map(|(item_no, item)| FailedRow {
@@ -404,7 +427,8 @@ impl TenantDb {
     }
 
     /// What the page saw, as 16-byte digests. A failed item may be a document or a container: it counts as both, so nothing of it is pruned.
-    async fn write_seen(&self, cx: &mut Cx, page: &PageCommit) -> Result<()> {
+    /// False: it named nothing, or what one of the pages just before had named.
+    pub(crate) async fn write_seen(&self, cx: &mut Cx, page: &PageCommit) -> Result<bool> {
         let mut documents = Vec::with_capacity(16 * (page.drafts.len() + page.failed.len()));
         let mut containers = Vec::new();
         let mut kept = Vec::new();
@@ -420,8 +444,20 @@ impl TenantDb {
             kept.extend(id_digest(&item.external_id));
         }
         if documents.is_empty() && containers.is_empty() && kept.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
+        let before = q!(
+            cx,
+            fetch_optional as (i64),
+            "SELECT page_no FROM run_seen WHERE workspace_id = $1 AND run_id = $2 AND page_no >= $3 AND documents = $4 AND containers = $5
+                 AND kept = $6 ORDER BY page_no LIMIT 1",
+            self.key(),
+            page.run_id.0,
+            page.page_no - REMEMBERED_PAGES,
+            &documents,
+            &containers,
+            &kept
+        )?;
         q!(
             cx,
             execute,
@@ -433,22 +469,25 @@ impl TenantDb {
             containers,
             kept
         )?;
-        Ok(())
+        Ok(before.is_none())
     }
 
-    async fn write_run(
+    pub(crate) async fn write_run(
         &self,
         cx: &mut Cx,
         page: &PageCommit,
         counts: &Counts,
         position: Option<Position>,
+        news: bool,
     ) -> Result<()> {
         q!(
             cx,
             execute,
             "UPDATE run SET status = $3, seen = seen + $4, added = added + $5, updated = updated + $6, unchanged = unchanged + $7,
                  deleted = deleted + $8, failed = failed + $9, bytes = bytes + $10, requests = requests + $11,
-                 progress = COALESCE($12, progress), page_no = page_no + 1, page_cursor = $13, change_seq = COALESCE($14, change_seq)
+                 progress = COALESCE($12, progress), page_no = page_no + 1, page_cursor = $13, change_seq = COALESCE($14, change_seq),
+                 stale_pages = CASE WHEN $15 THEN 0 ELSE stale_pages + 1 END,
+                 traversal = $16
              WHERE workspace_id = $1 AND id = $2",
             self.key(),
             page.run_id.0,
@@ -463,13 +502,15 @@ impl TenantDb {
             page.requests,
             page.progress.as_ref().map(Json),
             &page.cursor,
-            position
+            position,
+            news,
+            page.traversal.as_ref().map(name_of)
         )?;
         Ok(())
     }
 }
 
-fn validate(page: &PageCommit) -> Result<()> {
+pub(crate) fn validate(page: &PageCommit) -> Result<()> {
     for draft in &page.drafts {
         refuse_nul([draft.external_id.as_str()])?;
         refuse_nul(draft.fingerprint.as_deref())?;
@@ -512,7 +553,7 @@ fn validate(page: &PageCommit) -> Result<()> {
 
 /// What the record has of a document.
 #[derive(sqlx_macros::FromRow)]
-struct Known {
+pub(crate) struct Known {
     external_id: String,
     id: Uuid,
     version: i64,
@@ -525,20 +566,20 @@ struct Known {
 
 /// What is to be written for a page.
 #[derive(Default)]
-struct Plan<'a> {
-    versions: Vec<VersionRow<'a>>,
+pub(crate) struct Plan<'a> {
+    pub(crate) versions: Vec<VersionRow<'a>>,
     chunks: Vec<ChunkRow<'a>>,
-    documents: Vec<DocumentRow<'a>>,
+    pub(crate) documents: Vec<DocumentRow<'a>>,
     refreshed: Vec<RefreshedRow<'a>>,
-    tombstones: Vec<TombstoneRow>,
-    committed: Vec<Committed>,
-    rejected: Vec<FailedItem>,
-    counts: Counts,
+    pub(crate) tombstones: Vec<TombstoneRow>,
+    pub(crate) committed: Vec<Committed>,
+    pub(crate) rejected: Vec<FailedItem>,
+    pub(crate) counts: Counts,
 }
 
 impl<'a> Plan<'a> {
     /// Compares the page with what is known.
-    fn of(page: &'a PageCommit, known: &'a HashMap<String, Known>) -> Self {
+    pub(crate) fn of(page: &'a PageCommit, known: &'a HashMap<String, Known>) -> Self {
         let mut plan = Self::default();
         let last: HashMap<&str, usize> =
             page.drafts.iter().enumerate().map(|(at, draft)| (draft.external_id.as_str(), at)).collect();
@@ -661,10 +702,10 @@ struct NamedRow<'a> {
 }
 
 #[derive(Serialize)]
-struct VersionRow<'a> {
-    document_id: DocumentId,
+pub(crate) struct VersionRow<'a> {
+    pub(crate) document_id: DocumentId,
     version: i64,
-    title: &'a str,
+    pub(crate) title: &'a str,
     kind: &'a str,
     language: Option<&'a String>,
     url: Option<&'a String>,
@@ -686,10 +727,10 @@ struct ChunkRow<'a> {
 }
 
 #[derive(Serialize)]
-struct DocumentRow<'a> {
-    id: DocumentId,
-    external_id: &'a str,
-    version: i64,
+pub(crate) struct DocumentRow<'a> {
+    pub(crate) id: DocumentId,
+    pub(crate) external_id: &'a str,
+    pub(crate) version: i64,
     kind: &'a str,
     content_hash: String,
     fingerprint: Option<&'a String>,
@@ -704,8 +745,8 @@ struct RefreshedRow<'a> {
 }
 
 #[derive(Serialize)]
-struct TombstoneRow {
-    id: Uuid,
+pub(crate) struct TombstoneRow {
+    pub(crate) id: Uuid,
     gone: &'static str,
 }
 

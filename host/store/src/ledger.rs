@@ -1,11 +1,12 @@
 //! What a running connector may ask about the past of its source.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use async_trait::async_trait;
 use serde::Serialize;
+use tokio::sync::OnceCell;
 use tributary_core::{
-    SourceId,
+    RunId, SourceId,
     contract::{Failure, Fault},
     ledger::Ledger,
     run::{Run, RunKind},
@@ -14,17 +15,26 @@ use tributary_core::{
 use crate::{
     dialect::q,
     error::{Error, Result},
+    preview, retries,
     rows::json_list,
     tenant::TenantDb,
 };
 
 /// The ledger of one run. A full run sees no fingerprints; its connector's memory it does see.
+///
+/// A run that reads failed items again sees no fingerprint of these, nor of any container: which one a failed item stands in, nobody
+/// may know. So containers are read again, and documents in them that did not change cost no write.
 #[derive(Clone, Debug)]
 pub struct RunLedger {
     tenant: TenantDb,
     source_id: SourceId,
     basis: String,
     hidden: bool,
+    /// A dry run: its memory is its own.
+    dry_run: Option<RunId>,
+    /// The run whose failed items are to be read again.
+    retry_of: Option<RunId>,
+    failed: OnceCell<HashSet<String>>,
 }
 
 #[derive(Serialize)]
@@ -35,7 +45,15 @@ struct Asked<'a> {
 impl TenantDb {
     /// The ledger of a run, under the basis that its pages are committed with.
     pub fn ledger(&self, run: &Run, basis: String) -> RunLedger {
-        RunLedger { tenant: self.clone(), source_id: run.source_id, basis, hidden: run.kind == RunKind::Full }
+        RunLedger {
+            tenant: self.clone(),
+            source_id: run.source_id,
+            basis,
+            hidden: run.kind == RunKind::Full,
+            dry_run: (run.kind == RunKind::DryRun).then_some(run.id),
+            retry_of: run.retry_of,
+            failed: OnceCell::new(),
+        }
     }
 }
 
@@ -45,14 +63,20 @@ impl RunLedger {
             external_ids.iter().filter(|id| !id.contains('\0')).map(|external_id| Asked { external_id }).collect();
         let asked = json_list(&asked)?;
         let mut cx = self.tenant.read().await?;
+        if let Some(run) = self.retry_of
+            && !self.failed.initialized()
+        {
+            let ids = retries::failed_ids(&mut cx, self.tenant.key(), run).await?;
+            let _ = self.failed.set(ids.into_iter().collect());
+        }
         let rows = q!(
             cx,
-            fetch_all as (String, String),
-            "SELECT c.external_id, c.fingerprint FROM {rows $3: external_id text} AS a
+            fetch_all as (String, String, bool),
+            "SELECT c.external_id, c.fingerprint, true FROM {rows $3: external_id text} AS a
              {look up container c: c.workspace_id = $1 AND c.source_id = $2 AND c.external_id = a.external_id}
              WHERE c.basis = $4
              UNION ALL
-             SELECT d.external_id, d.fingerprint FROM {rows $3: external_id text} AS a
+             SELECT d.external_id, d.fingerprint, false FROM {rows $3: external_id text} AS a
              {look up document d: d.workspace_id = $1 AND d.source_id = $2 AND d.external_id = a.external_id}
              WHERE d.basis = $4 AND d.gone IS NULL AND d.fingerprint IS NOT NULL",
             self.tenant.key(),
@@ -60,7 +84,11 @@ impl RunLedger {
             asked,
             &self.basis
         )?;
-        Ok(rows.into_iter().collect())
+        let hidden = |id: &str, container| {
+            self.retry_of.is_some() && (container || self.failed.get().is_some_and(|failed| failed.contains(id)))
+        };
+        let offered = rows.into_iter().filter(|(id, _, container)| !hidden(id, *container));
+        Ok(offered.map(|(id, fingerprint, _)| (id, fingerprint)).collect())
     }
 
     async fn entries(&self) -> Result<BTreeMap<String, String>> {
@@ -72,7 +100,16 @@ impl RunLedger {
             self.tenant.key(),
             self.source_id.0
         )?;
-        Ok(rows.into_iter().collect())
+        let mut entries: BTreeMap<_, _> = rows.into_iter().collect();
+        if let Some(run) = self.dry_run {
+            for (key, value) in preview::state(&mut cx, self.tenant.key(), run).await? {
+                match value {
+                    Some(value) => entries.insert(key, value),
+                    None => entries.remove(&key),
+                };
+            }
+        }
+        Ok(entries)
     }
 }
 

@@ -8,7 +8,7 @@ use tributary_core::{
     citation::ConnectorRef,
     contract::Progress,
     job::{Lease, Priority, Work},
-    run::{Counts, FailedItem, Run, RunError, RunKind, RunStatus, Trigger},
+    run::{Counts, FailedItem, Run, RunError, RunKind, RunStatus, Stage, Trigger, Waiting},
     source::Source,
 };
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
     jobs,
     rows::{Page, limited, name_of, named, refuse_nul},
-    sources,
+    seen, sources,
     tenant::TenantDb,
 };
 
@@ -38,6 +38,15 @@ pub struct NewRun {
     pub connector: Option<ConnectorRef>,
     /// Now.
     pub now: Instant,
+}
+
+/// Which runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunFilter {
+    /// Those that stand here.
+    pub status: Option<RunStatus>,
+    /// Those of this kind.
+    pub kind: Option<RunKind>,
 }
 
 /// A run that a worker has taken up.
@@ -93,6 +102,14 @@ pub(crate) struct Row {
     page_no: i64,
     page_cursor: Option<String>,
     change_seq: Option<i64>,
+    retry_of: Option<Uuid>,
+    stage: Option<String>,
+    stage_since: Option<Instant>,
+    stage_moved_at: Option<Instant>,
+    waiting_for: Option<String>,
+    waiting_until: Option<Instant>,
+    stale_pages: i64,
+    traversal: Option<String>,
 }
 
 /// What [`Row`] reads, from a table called `r`.
@@ -101,7 +118,7 @@ macro_rules! columns {
         "r.id, r.source_id, r.kind, r.status, r.triggered_by, r.connector_id, r.connector_version, r.connector_digest,
          r.config_revision, r.accept_deletions, r.cancel_requested, r.queued_at, r.started_at, r.finished_at, r.seen, r.added, r.updated,
          r.unchanged, r.deleted, r.failed, r.bytes, r.requests, r.progress, r.error_code, r.error_detail, r.error_pointer, r.page_no,
-         r.page_cursor, r.change_seq"
+         r.page_cursor, r.change_seq, r.retry_of, r.stage, r.stage_since, r.stage_moved_at, r.waiting_for, r.waiting_until, r.stale_pages, r.traversal"
     };
 }
 
@@ -143,6 +160,17 @@ impl TryFrom<Row> for Run {
             }),
             page_no: row.page_no,
             cursor: row.page_cursor,
+            retry_of: row.retry_of.map(Into::into),
+            stage: match (row.stage, row.stage_since, row.stage_moved_at) {
+                (Some(name), Some(since), Some(moved_at)) => Some(Stage { name: named(&name)?, since, moved_at }),
+                _ => None,
+            },
+            waiting: match (row.waiting_for, row.waiting_until) {
+                (Some(reason), Some(until)) => Some(Waiting { reason: named(&reason)?, until }),
+                _ => None,
+            },
+            stale_pages: row.stale_pages,
+            traversal: row.traversal.as_deref().map(named).transpose()?,
             position: row.change_seq,
         })
     }
@@ -196,10 +224,34 @@ pub(crate) async fn active(cx: &mut Cx, workspace: Uuid, source: SourceId) -> Re
     Ok(id.map(Into::into))
 }
 
-/// Makes a run of a locked source that has no active sync, with a job when it is a sync.
+/// The dry run of a source that has not ended.
+async fn active_dry_run(cx: &mut Cx, workspace: Uuid, source: SourceId) -> Result<Option<RunId>> {
+    let id = q!(
+        cx,
+        fetch_optional as (Uuid),
+        "SELECT id FROM run WHERE workspace_id = $1 AND source_id = $2 AND status IN ('queued', 'running', 'waiting')
+             AND kind = 'dry_run' ORDER BY id LIMIT 1",
+        workspace,
+        source.0
+    )?;
+    Ok(id.map(Into::into))
+}
+
+/// Makes a run of a locked source that has no active sync, with a job unless it is a push.
 pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, source: &Source, new: &NewRun) -> Result<RunId> {
+    insert_retry(cx, workspace, source, new, None).await
+}
+
+/// The same, for a run that reads the failed items of another again.
+pub(crate) async fn insert_retry(
+    cx: &mut Cx,
+    workspace: Uuid,
+    source: &Source,
+    new: &NewRun,
+    retry_of: Option<RunId>,
+) -> Result<RunId> {
     let id = RunId::new();
-    let driven = matches!(new.kind, RunKind::Sync | RunKind::Full);
+    let driven = new.kind != RunKind::Push;
     let job_id = driven.then(JobId::new);
     let status = if driven { RunStatus::Queued } else { RunStatus::Running };
     let connector = new.connector.as_ref().unwrap_or(&source.connector);
@@ -208,8 +260,8 @@ pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, source: &Source, new: &
         execute,
         "INSERT INTO run (workspace_id, id, source_id, job_id, kind, status, triggered_by, connector_id, connector_version,
              connector_digest, config_revision, accept_deletions, cancel_requested, queued_at, started_at, seen, added, updated, unchanged,
-             deleted, failed, bytes, requests, page_no)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+             deleted, failed, bytes, requests, page_no, retry_of)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, 0, 0, 0, 0, 0, 0, 0, $16)",
         workspace,
         id.0,
         source.id.0,
@@ -224,7 +276,8 @@ pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, source: &Source, new: &
         new.accept_deletions,
         false,
         new.now,
-        (!driven).then_some(new.now)
+        (!driven).then_some(new.now),
+        retry_of.map(|run| run.0)
     )?;
     if let Some(job_id) = job_id {
         // Whoever asked waits for it.
@@ -246,7 +299,7 @@ pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, source: &Source, new: &
 }
 
 impl TenantDb {
-    /// Asks for a run. A sync gets its job in the same transaction, or `AlreadyRunning` when the source has one; a push or a dry run is
+    /// Asks for a run. A sync or a dry run gets its job in the same transaction, or `AlreadyRunning` when the source has one; a push is
     /// `running` at once and driven by its caller.
     pub async fn create_run(&self, new: NewRun) -> Result<RunId> {
         if !self.audience().admits_source(new.source_id) {
@@ -254,9 +307,12 @@ impl TenantDb {
         }
         let mut cx = self.write().await?;
         let source = sources::lock(&mut cx, self.key(), new.source_id).await?;
-        if matches!(new.kind, RunKind::Sync | RunKind::Full)
-            && let Some(run_id) = active(&mut cx, self.key(), new.source_id).await?
-        {
+        let active = match new.kind {
+            RunKind::Sync | RunKind::Full => active(&mut cx, self.key(), new.source_id).await?,
+            RunKind::DryRun => active_dry_run(&mut cx, self.key(), new.source_id).await?,
+            RunKind::Push => None,
+        };
+        if let Some(run_id) = active {
             return Err(Error::AlreadyRunning { run_id });
         }
         let id = insert(&mut cx, self.key(), &source, &new).await?;
@@ -277,6 +333,17 @@ impl TenantDb {
 
     /// Runs of a source, newest first.
     pub async fn list_runs(&self, source: SourceId, before: Option<RunId>, limit: i64) -> Result<Page<Run>> {
+        self.find_runs(source, RunFilter::default(), before, limit).await
+    }
+
+    /// Some of the runs of a source, newest first.
+    pub async fn find_runs(
+        &self,
+        source: SourceId,
+        filter: RunFilter,
+        before: Option<RunId>,
+        limit: i64,
+    ) -> Result<Page<Run>> {
         if !self.audience().admits_source(source) {
             return Ok(Page { items: Vec::new(), more: false });
         }
@@ -288,12 +355,16 @@ impl TenantDb {
             concat!(
                 "SELECT ",
                 columns!(),
-                " FROM run r WHERE r.workspace_id = $1 AND r.source_id = $2 AND r.id < $3 ORDER BY r.id DESC LIMIT $4"
+                " FROM run r WHERE r.workspace_id = $1 AND r.source_id = $2 AND r.id < $3
+                     AND ($5 IS NULL OR r.status = $5) AND ($6 IS NULL OR r.kind = $6)
+                 ORDER BY r.id DESC LIMIT $4"
             ),
             self.key(),
             source.0,
             before.map_or(Uuid::max(), |id| id.0),
-            limit + 1
+            limit + 1,
+            filter.status.as_ref().map(name_of),
+            filter.kind.as_ref().map(name_of)
         )?;
         Page::of(rows, limit).try_map(Run::try_from)
     }
@@ -340,7 +411,8 @@ impl TenantDb {
         q!(
             cx,
             execute,
-            "UPDATE run SET cancel_requested = $3, status = $4, finished_at = $5 WHERE workspace_id = $1 AND id = $2",
+            "UPDATE run SET cancel_requested = $3, status = $4, finished_at = $5, stage = NULL, waiting_for = NULL
+             WHERE workspace_id = $1 AND id = $2",
             self.key(),
             run.0,
             true,
@@ -348,7 +420,7 @@ impl TenantDb {
             unclaimed.then_some(now)
         )?;
         if unclaimed {
-            forget_seen(&mut cx, self.key(), run).await?;
+            seen::forget(&mut cx, self.key(), run).await?;
         }
         cx.commit().await?;
         Ok(if unclaimed { CancelRequest::Cancelled } else { CancelRequest::Asked })
@@ -369,6 +441,7 @@ impl TenantDb {
         let mut run = Run::try_from(row)?;
         run.status = RunStatus::Running;
         run.started_at = run.started_at.or(Some(now));
+        (run.stage, run.waiting) = (None, None);
         if run.page_no == 0 {
             run.connector = source.connector.clone();
             run.config_revision = source.config_revision;
@@ -377,7 +450,7 @@ impl TenantDb {
             cx,
             execute,
             "UPDATE run SET status = 'running', started_at = $3, connector_id = $4, connector_version = $5, connector_digest = $6,
-                 config_revision = $7
+                 config_revision = $7, stage = NULL, waiting_for = NULL
              WHERE workspace_id = $1 AND id = $2",
             self.key(),
             run.id.0,
@@ -389,20 +462,6 @@ impl TenantDb {
         )?;
         cx.commit().await?;
         Ok(BegunRun { run, source, cancel_requested })
-    }
-
-    /// Says that a run waits for a quota or a retry.
-    pub async fn set_waiting(&self, lease: &Lease, run: RunId) -> Result<()> {
-        let mut cx = self.write().await?;
-        jobs::fence(&mut cx, self.key(), lease).await?;
-        q!(
-            cx,
-            execute,
-            "UPDATE run SET status = 'waiting' WHERE workspace_id = $1 AND id = $2 AND finished_at IS NULL",
-            self.key(),
-            run.0
-        )?;
-        cx.commit().await
     }
 
     /// Says how far a run has come, between pages.
@@ -420,10 +479,4 @@ impl TenantDb {
         )?;
         cx.commit().await
     }
-}
-
-/// Drops what a run saw; it is only of use to its own end.
-pub(crate) async fn forget_seen(cx: &mut Cx, workspace: Uuid, run: RunId) -> Result<()> {
-    q!(cx, execute, "DELETE FROM run_seen WHERE workspace_id = $1 AND run_id = $2", workspace, run.0)?;
-    Ok(())
 }

@@ -7,7 +7,7 @@ use tributary_core::{
     contract::Gone,
     run::Run,
     schedule::{Pause, ScheduleKind, Scheduled},
-    source::{Health, PUSH_CONNECTOR, Source},
+    source::{Condition, Health, HealthReason, PUSH_CONNECTOR, Source},
 };
 use uuid::Uuid;
 
@@ -86,6 +86,11 @@ pub(crate) struct Row {
     failures_since: Option<Instant>,
     last_run_id: Option<Uuid>,
     health: String,
+    health_code: Option<String>,
+    health_detail: Option<String>,
+    health_since: Option<Instant>,
+    last_success_at: Option<Instant>,
+    last_change_at: Option<Instant>,
     created_at: Instant,
 }
 
@@ -93,7 +98,8 @@ pub(crate) struct Row {
 macro_rules! columns {
     () => {
         "s.id, s.name, s.connector_id, s.connector_version, s.connector_digest, s.config, s.config_revision, s.paused_at,
-         s.paused_by, s.pause_reason, s.pause_note, s.pause_after_failures, s.failures_since, s.last_run_id, s.health, s.created_at"
+         s.paused_by, s.pause_reason, s.pause_note, s.pause_after_failures, s.failures_since, s.last_run_id, s.health, s.health_code,
+         s.health_detail, s.health_since, s.last_success_at, s.last_change_at, s.created_at"
     };
 }
 
@@ -119,6 +125,12 @@ impl TryFrom<Row> for Source {
             failures_since: row.failures_since,
             last_run: row.last_run_id.map(Into::into),
             health: named(&row.health)?,
+            condition: Condition {
+                reason: row.health_code.zip(row.health_detail).map(|(code, detail)| HealthReason { code, detail }),
+                since: row.health_since.unwrap_or(row.created_at),
+                last_success_at: row.last_success_at,
+                last_change_at: row.last_change_at,
+            },
             created_at: row.created_at,
         })
     }
@@ -138,6 +150,7 @@ pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, new: NewSource) -> Resu
         failures_since: None,
         last_run: None,
         health: Health::Healthy,
+        condition: Condition { reason: None, since: new.now, last_success_at: None, last_change_at: None },
         created_at: new.now,
     };
     q!(

@@ -323,6 +323,7 @@ impl TenantDb {
         let mut cx = self.write().await?;
         jobs::fence(&mut cx, self.key(), lease).await?;
         remove_from!(cx, "message" "thread" "chunk" "document_version" "document" "container" "connector_state" "run_seen" "run_failed_item"
+            "run_preview" "held_deletion" "deletion_hold"
             "run" "schedule_slot" "schedule" "source" "credential" "key_usage" "api_key" "invitation" "member" "job");
         // Its data key: what may still lie in a backup of these rows opens no more.
         let data_key = format!("workspace/{}", self.workspace_id());

@@ -1,6 +1,6 @@
 //! Jobs: claimed once, fenced, handed back, given up.
 
-use tributary_core::run::{RunKind, RunStatus};
+use tributary_core::run::{RunKind, RunStatus, WaitingFor};
 use tributary_store::{Error, Heartbeat, NewRun};
 
 use crate::support::{HOUR_MS, Page, World, at, draft, new_source, workspace, worlds};
@@ -21,7 +21,10 @@ async fn a_lease_that_ran_out_is_offered_again_and_fences_the_first_worker() {
         assert!(matches!(refused, Err(Error::LeaseLost)), "{}: {refused:?}", world.name());
         assert!(matches!(first.try_finish(None, false).await, Err(Error::LeaseLost)));
         assert!(matches!(world.tenant.begin_run(&first.lease, first.run_id, at(3)).await, Err(Error::LeaseLost)));
-        assert!(matches!(world.tenant.set_waiting(&first.lease, first.run_id).await, Err(Error::LeaseLost)));
+        assert!(matches!(
+            world.tenant.set_waiting(&first.lease, first.run_id, WaitingFor::Retry, at(90)).await,
+            Err(Error::LeaseLost)
+        ));
         assert_eq!(world.system.heartbeat(&first.lease, HOUR_MS).await.unwrap(), Heartbeat::Lost);
         assert!(!world.system.retry(&first.lease, 0, "x").await.unwrap());
         assert!(!world.system.release(&first.lease, 0).await.unwrap());

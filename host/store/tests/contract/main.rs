@@ -4,9 +4,11 @@
 mod audience;
 mod audit;
 mod chat;
+mod dry_runs;
 mod feed;
 mod finish;
 mod full;
+mod holds;
 mod identity;
 mod ingest;
 mod jobs;

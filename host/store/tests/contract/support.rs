@@ -166,6 +166,7 @@ impl Running<'_> {
             failed: page.failed,
             state: page.state,
             cursor: page.cursor.map(str::to_owned),
+            traversal: None,
             progress: None,
             bytes: 10,
             requests: 1,

@@ -4,7 +4,7 @@ use tributary_core::{
     citation::CitationStatus,
     ledger::Ledger,
     query::Hit,
-    run::{RunKind, RunStatus},
+    run::{RunKind, RunStatus, WaitingFor},
     schedule::{Pause, PauseReason},
     source::Health,
 };
@@ -59,7 +59,10 @@ async fn nothing_of_another_workspace_can_be_reached_by_its_ids() {
         assert!(matches!(stranger.create_run(world.new_run()).await, Err(Error::NotFound("source"))));
         assert!(matches!(stranger.request_cancel(run, at(1)).await, Err(Error::NotFound("run"))));
         assert!(matches!(stranger.begin_run(&running.lease, run, at(1)).await, Err(Error::LeaseLost)));
-        assert!(matches!(stranger.set_waiting(&running.lease, run).await, Err(Error::LeaseLost)));
+        assert!(matches!(
+            stranger.set_waiting(&running.lease, run, WaitingFor::Retry, at(90)).await,
+            Err(Error::LeaseLost)
+        ));
         assert!(matches!(stranger.set_progress(&running.lease, run, &Default::default()).await, Err(Error::LeaseLost)));
         let page = || running.page(Page { drafts: vec![draft("a", "forged")], ..Page::default() });
         assert!(matches!(stranger.commit_page(Some(&running.lease), page()).await, Err(Error::LeaseLost)));

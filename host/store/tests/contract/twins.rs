@@ -18,13 +18,14 @@ use tributary_core::{
     ledger::Ledger,
     principal::{Actor, Grant, Principal},
     query::Hit,
-    run::{FailedItem, RunKind, RunStatus, Trigger},
+    run::{FailedItem, RunKind, RunStatus, Stage, StageName, Trigger, WaitingFor},
     schedule::{DueSchedule, Overlap, Pause, PauseReason, ScheduleKind},
     source::Health,
 };
 use tributary_store::{
-    ApiKey, CancelRequest, DocumentFilter, Error, FinishRun, Fired, Firing, Heartbeat, Invitation, KeyUse, NewAnswer,
-    NewQuestion, NewRun, NewSource, NewUser, PageCommit, Prune, Push, SealedValue, SourceUpdate, TenantDb, testing,
+    ApiKey, Approval, CancelRequest, DocumentFilter, Error, FinishRun, Fired, Firing, Heartbeat, Invitation, KeyUse,
+    NewAnswer, NewQuestion, NewRun, NewSource, NewUser, PageCommit, Prune, Push, RetryRequest, SealedValue,
+    SourceUpdate, TenantDb, testing,
 };
 use uuid::Uuid;
 
@@ -38,6 +39,8 @@ struct Same {
     source: SourceId,
     scheduled: SourceId,
     run: RunId,
+    dry: RunId,
+    held: RunId,
     documents: Vec<DocumentId>,
     thread: ThreadId,
     message: MessageId,
@@ -132,8 +135,25 @@ async fn full() -> (World, Same, Side) {
     // Gone with the second run.
     let mut running = world.begin(RunKind::Sync).await;
     let cellar = Container { external_id: "cellar".to_owned(), fingerprint: "fp".to_owned(), unchanged: false };
-    running.commit(Page { drafts: vec![draft("z", "old")], containers: vec![cellar], ..Page::default() }).await;
+    let vault = Container { external_id: "vault".to_owned(), fingerprint: "fp".to_owned(), unchanged: false };
+    let y = |name: &str| DocumentDraft { container: Some("vault".to_owned()), ..draft(name, "old") };
+    let drafts = vec![draft("z", "old"), y("y"), y("yy"), draft("x", "old")];
+    running.commit(Page { drafts, containers: vec![cellar.clone(), vault.clone()], ..Page::default() }).await;
     running.finish(None).await;
+    // A dry run, and one that missed what stands in the vault.
+    let running = world.begin(RunKind::DryRun).await;
+    let dry = running.run_id;
+    let state = BTreeMap::from([("k".to_owned(), Some("dry".to_owned()))]);
+    let deletes = vec![("x".to_owned(), Gone::Deleted)];
+    let previewed = running.page(Page { drafts: vec![draft("z", "new")], deletes, state, ..Page::default() });
+    tenant.preview_page(&running.lease, previewed).await.unwrap();
+    system.complete(&running.lease).await.unwrap();
+    tenant.set_deletion_guard(world.source.id, Some((0, 0))).await.unwrap();
+    let mut running = world.begin(RunKind::Sync).await;
+    let drafts = vec![draft("z", "old"), draft("x", "old")];
+    running.commit(Page { drafts, containers: vec![cellar], ..Page::default() }).await;
+    assert!(running.finish(Some(Prune::default())).await.held.is_some());
+    let held = running.run_id;
     let mut running = world.begin(RunKind::Sync).await;
     let first = page(&[("a", "one\ntwo\n"), ("b", "three"), ("c", "four"), ("d", "five")]);
     let documents = running.commit(first).await.committed.iter().map(|it| it.document_id).collect();
@@ -174,7 +194,7 @@ async fn full() -> (World, Same, Side) {
     system.record_key_use(&[used], at(5)).await.unwrap();
 
     let (source, invitation, key) = (world.source.id, invitation.id, made.id);
-    let same = Same { source, scheduled, run, documents, thread, message, owner, viewer, invitation, key };
+    let same = Same { source, scheduled, run, dry, held, documents, thread, message, owner, viewer, invitation, key };
     let side = side(&world, world.workspace.id, lease).await;
     (world, same, side)
 }
@@ -232,11 +252,20 @@ async fn alter(record: &mut SqliteConnection, workspace: WorkspaceId, same: &Sam
         "UPDATE run SET seen = 100, added = 100, page_cursor = 'theirs', config_revision = 9, job_id = NULL WHERE workspace_id = $1",
         "INSERT INTO schedule_slot SELECT workspace_id, source_id, kind, $5, fired_at, 'queued', NULL FROM schedule_slot WHERE workspace_id = $1",
         "UPDATE run SET source_id = $2, status = 'failed', config_revision = 1 WHERE workspace_id = $1 AND status = 'succeeded'",
-        "UPDATE run_failed_item SET message = 'theirs' WHERE workspace_id = $1",
+        "UPDATE run_failed_item SET message = 'theirs', external_id = 'a' WHERE workspace_id = $1",
+        "UPDATE run SET status = 'queued', finished_at = NULL WHERE workspace_id = $1 AND kind = 'dry_run'",
+        "UPDATE run SET cancel_requested = 1 WHERE workspace_id = $1 AND kind = 'dry_run'",
+        "UPDATE run SET preview_state = '{\"m\":\"theirs\"}', stale_pages = 7 WHERE workspace_id = $1",
+        "UPDATE source SET guard_percent = 100, guard_items = 100, health_code = 'theirs' WHERE workspace_id = $1",
+        "UPDATE run_preview SET title = 'theirs', item_no = item_no + 100, change = 'delete',
+             document_id = (SELECT id FROM document d WHERE d.workspace_id = $1 AND d.external_id = 'a') WHERE workspace_id = $1",
+        "UPDATE deletion_hold SET unseen = 70, config_revision = 9, position = 0 WHERE workspace_id = $1",
+        "UPDATE held_deletion SET document_id = (SELECT id FROM document d WHERE d.workspace_id = $1 AND d.external_id = 'z')
+         WHERE workspace_id = $1 AND document_id = (SELECT id FROM document d WHERE d.workspace_id = $1 AND d.external_id = 'yy')",
         "UPDATE run_seen SET documents = $3, containers = $4, kept = x'' WHERE workspace_id = $1",
         "UPDATE connector_state SET entry_value = 'theirs' WHERE workspace_id = $1",
         "UPDATE container SET fingerprint = 'theirs' WHERE workspace_id = $1",
-        "UPDATE document SET fingerprint = 'theirs', content_hash = x'00' WHERE workspace_id = $1",
+        "UPDATE document SET fingerprint = 'theirs', content_hash = x'00', container = 'cellar' WHERE workspace_id = $1",
         "UPDATE document SET source_id = $2 WHERE workspace_id = $1 AND external_id = 'd'",
         "UPDATE document_version SET title = 'theirs', kind = 'theirs', fields = '{}' WHERE workspace_id = $1",
         "UPDATE chunk SET body = 'theirs' WHERE workspace_id = $1",
@@ -284,7 +313,19 @@ async fn read(side: &Side, same: &Same) -> Vec<String> {
     let ledger = tenant.ledger(&run, BASIS.to_owned());
     let known = ["a", "b", "folder", "attic", "z"].map(str::to_owned).to_vec();
     let of_source = DocumentFilter { source_id: Some(same.source), ..DocumentFilter::default() };
+    let again = tributary_core::run::Run { retry_of: Some(same.run), ..run.clone() };
+    let again = tenant.ledger(&again, BASIS.to_owned());
+    let dry = tenant.get_run(same.dry).await.unwrap();
+    let dry = tenant.ledger(&dry, BASIS.to_owned());
     let all = [
+        format!("{:?}", again.lookup(known.clone()).await.unwrap()),
+        format!("{:?}", dry.state().await.unwrap()),
+        format!("{:?}", tenant.failed_items_after(same.run, -1, 100).await.unwrap()),
+        format!("{:?}", tenant.is_cancelled(same.dry).await.unwrap()),
+        format!("{:?}", tenant.preview(same.dry, None, -1, 100).await.unwrap()),
+        format!("{:?}", tenant.deletion_guard(same.source).await.unwrap()),
+        format!("{:?}", tenant.find_hold(same.source).await.unwrap()),
+        format!("{:?}", tenant.held_documents(same.held, None, 100).await.unwrap()),
         format!("{:?}", tenant.workspace().await.unwrap().name),
         format!("{:?}", tenant.position().await.unwrap()),
         format!("{:?}", tenant.list_sources(None, 100).await.unwrap()),
@@ -356,8 +397,10 @@ async fn write(world: &World, side: &Side, same: &Same) {
     let begun = tenant.begin_run(lease, same.run, at(20)).await.unwrap();
     assert_eq!(begun.source.name, "docs");
     tenant.set_progress(lease, same.run, &Default::default()).await.unwrap();
-    tenant.set_waiting(lease, same.run).await.unwrap();
+    tenant.set_waiting(lease, same.run, WaitingFor::Quota, at(90)).await.unwrap();
     tenant.begin_run(lease, same.run, at(21)).await.unwrap();
+    let stage = Stage { name: StageName::Pull, since: at(21), moved_at: at(22) };
+    tenant.set_stage(lease, same.run, &stage).await.unwrap();
     let second = page(&[("a", "changed"), ("e", "six")]);
     let commit = |page_no, page: Page| PageCommit {
         run_id: same.run,
@@ -369,12 +412,28 @@ async fn write(world: &World, side: &Side, same: &Same) {
         failed: page.failed,
         state: page.state,
         cursor: None,
+        traversal: None,
         progress: None,
         bytes: 1,
         requests: 1,
         basis: BASIS.to_owned(),
         now: at(30),
     };
+    // Of what was held one document is named by a push, the other goes.
+    let end = |run, prune| FinishRun {
+        prune,
+        ..FinishRun::with(run, RunStatus::Succeeded, None, Some(Health::Healthy), at(22))
+    };
+    let push = tenant.create_run(NewRun { kind: RunKind::Push, now: at(22), ..world.new_run() }).await.unwrap();
+    let named = Page { drafts: vec![unchanged("y")], ..Page::default() };
+    tenant.commit_page(None, PageCommit { run_id: push, ..commit(0, named) }).await.unwrap();
+    tenant.finish_run(None, end(push, None)).await.unwrap();
+    assert_eq!(tenant.find_hold(same.source).await.unwrap().unwrap().held.unseen, 1);
+    let approved = tenant.approve_deletions(same.source, same.held, "user:ada", at(23)).await.unwrap();
+    assert!(matches!(approved, Approval::Deleted { deleted: 1, kept: 0, .. }), "{approved:?}");
+    let containers = tenant.ledger(&tenant.get_run(same.run).await.unwrap(), BASIS.to_owned());
+    let known = containers.lookup(vec!["cellar".to_owned(), "vault".to_owned()]).await.unwrap();
+    assert_eq!(known, [Some("fp".to_owned()), None]);
     let outcome = tenant.commit_page(Some(lease), commit(1, second)).await.unwrap();
     assert_eq!(outcome.committed.len(), 2);
     // The same content under a new fingerprint.
@@ -387,6 +446,21 @@ async fn write(world: &World, side: &Side, same: &Same) {
     };
     let outcome = tenant.commit_page(Some(lease), commit(2, third)).await.unwrap();
     assert!(outcome.committed.iter().all(|it| it.outcome == Outcome::Unchanged), "{outcome:?}");
+    let previewed = Page {
+        drafts: vec![draft("b", "previewed")],
+        deletes: vec![("d".to_owned(), Gone::Deleted)],
+        state: BTreeMap::from([("k".to_owned(), Some("dry".to_owned()))]),
+        ..Page::default()
+    };
+    tenant.preview_page(lease, PageCommit { run_id: same.dry, ..commit(1, previewed) }).await.unwrap();
+    let ended = tenant.finish_run(None, end(same.dry, Some(Prune::default()))).await.unwrap();
+    assert_eq!((ended.run.counts.updated, ended.run.counts.deleted), (2, 5), "x, d, a, e and y");
+    let listed = tenant.preview(same.dry, None, -1, 100).await.unwrap().items;
+    let listed: Vec<_> = listed.iter().map(|it| (it.item_no, it.title.as_str())).collect();
+    let names = ["z", "x", "b", "d", "a", "e", "y"].map(|name| format!("Title of {name}"));
+    assert_eq!(listed, (0..).zip(names.iter().map(String::as_str)).collect::<Vec<_>>());
+    let other = tenant.create_run(NewRun { kind: RunKind::DryRun, now: at(30), ..world.new_run() }).await.unwrap();
+    tenant.request_cancel(other, at(30)).await.unwrap();
     tenant.delete_document(same.documents[0]).await.unwrap().unwrap();
     tenant.set_health(same.source, Health::Degraded).await.unwrap();
     let renamed = SourceUpdate { name: Some("renamed".to_owned()), ..SourceUpdate::default() };
@@ -399,7 +473,7 @@ async fn write(world: &World, side: &Side, same: &Same) {
         ..FinishRun::with(same.run, RunStatus::Succeeded, None, Some(Health::Healthy), at(40))
     };
     let finished = tenant.finish_run(Some(lease), prune).await.unwrap();
-    assert_eq!((finished.run.counts.deleted, finished.held), (2, None), "what the page named, and what no page did");
+    assert_eq!((finished.run.counts.deleted, finished.held), (4, None), "what the page named, and what no page did");
     let names = |page: tributary_store::Page<tributary_core::document::Document>| {
         let mut names: Vec<_> = page.items.into_iter().map(|document| document.external_id).collect();
         names.sort();
@@ -407,6 +481,17 @@ async fn write(world: &World, side: &Side, same: &Same) {
     };
     let all = DocumentFilter::default();
     assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["b", "d", "e"]);
+
+    // Another run misses all there is.
+    tenant.set_deletion_guard(same.source, None).await.unwrap();
+    let missing = tenant.create_run(NewRun { now: at(41), ..world.new_run() }).await.unwrap();
+    assert_eq!(tenant.finish_run(None, end(missing, Some(Prune::default()))).await.unwrap().held.unwrap().unseen, 3);
+    let hold = tenant.find_hold(same.source).await.unwrap().unwrap();
+    assert_eq!((hold.run_id, hold.position), (missing, tenant.position().await.unwrap()));
+    let asked = tenant.retry_failed(same.run, Trigger::Api, at(43)).await.unwrap();
+    let RetryRequest::Queued(again) = asked else { panic!("{asked:?}") };
+    assert_eq!(tenant.request_cancel(again, at(43)).await.unwrap(), CancelRequest::Cancelled);
+    assert!(tenant.dismiss_deletions(same.source, missing, "not now", "user:ada", at(44)).await.unwrap());
 
     let push = Push {
         source_id: tenant.push_source().await.unwrap().id,
