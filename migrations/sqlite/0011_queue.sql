@@ -11,7 +11,8 @@ DROP INDEX job_open;
 CREATE INDEX job_due ON job (kind, workspace_id, priority, run_at, id) WHERE state = 'queued' AND due;
 CREATE INDEX job_later ON job (run_at) WHERE state = 'queued' AND NOT due;
 CREATE INDEX job_leased ON job (workspace_id, lease_until) WHERE state = 'leased';
-CREATE INDEX job_listed ON job (state, id);
+-- None by state alone: a planner that has no idea how many are queued would take it for a claim.
+CREATE INDEX job_dead ON job (id) WHERE state = 'dead';
 CREATE UNIQUE INDEX job_dedup ON job (workspace_id, dedup_key) WHERE dedup_key IS NOT NULL AND state IN ('queued', 'leased');
 
 -- Work of the whole instance that comes round again, done by one host at a time.

@@ -154,7 +154,7 @@ impl Claimer {
 
     /// Some workspaces with due jobs, and whether these are all.
     async fn lanes(&self) -> Result<(Vec<Lane>, bool)> {
-        let mut cx = self.system.read().await?;
+        let mut cx = self.system.read_queue().await?;
         let mut lanes = self.lanes_after(&mut cx, self.after).await?;
         if (lanes.len() as i64) < LANES && !self.after.is_nil() {
             let mut from_the_start = self.lanes_after(&mut cx, Uuid::nil()).await?;
@@ -192,7 +192,7 @@ impl Claimer {
 
     /// Takes the first jobs of each workspace that nobody else is taking from.
     async fn take(&self, shares: &[Share]) -> Result<Vec<Lease>> {
-        let mut cx = self.system.write().await?;
+        let mut cx = self.system.write_queue().await?;
         let shares = self.ours(&mut cx, shares).await?;
         let first = self.first(&mut cx, &shares).await?;
         let free = free(&mut cx, &first).await?;
@@ -214,7 +214,7 @@ impl Claimer {
             cx,
             fetch_all as Taken,
             "UPDATE job SET state = 'leased', attempt = attempt + 1, lease_until = {later $2}, lease_ms = $2, worker = $3
-             WHERE id IN {ids $1} RETURNING id, workspace_id, attempt, max_attempts, work, priority, run_at",
+             WHERE {key id: $1} RETURNING id, workspace_id, attempt, max_attempts, work, priority, run_at",
             json_list(&chosen)?,
             self.lease_ms,
             &self.worker
@@ -280,7 +280,7 @@ impl Claimer {
     /// Makes due what has waited long enough and takes back what lost workers hold. Milliseconds until there will be more of either.
     async fn tidy(&mut self) -> Result<Option<i64>> {
         self.tidied = Some(Moment::now());
-        let mut cx = self.system.read().await?;
+        let mut cx = self.system.read_queue().await?;
         let clocks = q!(
             cx,
             fetch_one as Clocks,
@@ -302,7 +302,7 @@ impl Claimer {
     }
 
     async fn make_due(&self) -> Result<()> {
-        let mut cx = self.system.write().await?;
+        let mut cx = self.system.write_queue().await?;
         q!(
             cx,
             execute,
@@ -316,7 +316,7 @@ impl Claimer {
     /// Jobs of lost workers: queued again, or buried when that happened too often. A lease that ends much later than it was given for is
     /// of a time before the clock was set back; a worker that lives renews it.
     async fn take_back(&self) -> Result<()> {
-        let mut cx = self.system.write().await?;
+        let mut cx = self.system.write_queue().await?;
         let lost = q!(
             cx,
             fetch_all as (Uuid, String),
@@ -339,21 +339,18 @@ impl Claimer {
 
 /// Those of the jobs that nobody else holds, held until the transaction ends.
 async fn free(cx: &mut Cx, first: &[(Uuid, Uuid)]) -> Result<HashSet<Uuid>> {
-    #[derive(Serialize)]
-    struct Id {
-        id: Uuid,
-    }
     if first.is_empty() {
         return Ok(HashSet::new());
     }
-    let first: Vec<_> = first.iter().map(|&(id, _)| Id { id }).collect();
-    let free = q!(
+    let ids: Vec<_> = first.iter().map(|(id, _)| *id).collect();
+    // The state is looked at here: asked for in the statement, an index that is long by now might seem the shorter way.
+    let held = q!(
         cx,
-        fetch_all as (Uuid),
-        "SELECT j.id FROM {rows $1: id uuid} AS f CROSS JOIN job j WHERE j.id = f.id AND j.state = 'queued' AND j.due {skip locked j}",
-        json_list(&first)?
+        fetch_all as (Uuid, bool),
+        "SELECT j.id, j.state = 'queued' AND j.due FROM job j WHERE {key j.id: $1} {skip locked j}",
+        json_list(&ids)?
     )?;
-    Ok(free.into_iter().collect())
+    Ok(held.into_iter().filter(|(_, free)| *free).map(|(id, _)| id).collect())
 }
 
 /// Gives each place to the workspace of which the least runs; among equals to the more urgent, then the older job when these are all there

@@ -116,6 +116,9 @@ pub(crate) enum Scope {
     Workspace(Uuid),
     /// Everybody's.
     System,
+    /// Everybody's, for statements on jobs. The queue is empty at one moment and long at the next; whatever the planner believes of it, and
+    /// whenever it made the plan, the indexes are the way.
+    Queue,
 }
 
 impl Scope {
@@ -124,6 +127,9 @@ impl Scope {
         match self {
             Self::Workspace(id) => format!("BEGIN {how}; SET LOCAL tributary.workspace = '{id}'"),
             Self::System => format!("BEGIN {how}; SET LOCAL tributary.system = 'on'"),
+            Self::Queue => format!(
+                "BEGIN {how}; SET LOCAL tributary.system = 'on'; SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
+            ),
         }
     }
 }

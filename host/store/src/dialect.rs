@@ -5,6 +5,7 @@
 //! | marker | meaning |
 //! |---|---|
 //! | `{ids $1}` | the ids of a JSON list of UUIDs, for `IN` |
+//! | `{key j.id: $1}` | whether a key is one of such a list, found by its index whatever the planner believes of the table |
 //! | `{texts $1}` | the strings of a JSON list, for `IN` |
 //! | `{rows $1: a text, b uuid}` | a JSON list of objects as a table; types: text, int, bool, uuid, time, bytes (hex), json |
 //! | `{look up document d: d.id = a.id}` | joins the row of a table that an index finds for each row so far, in that order |
@@ -72,6 +73,10 @@ fn expand(text: &str, marker: fn(&str, &str) -> String) -> String {
 fn sqlite(name: &str, argument: &str) -> String {
     match name {
         "ids" => format!("(SELECT unhex(value, '-') FROM json_each({argument}))"),
+        "key" => {
+            let (column, list) = key(argument);
+            format!("{column} IN (SELECT unhex(value, '-') FROM json_each({list}))")
+        }
         "texts" => format!("(SELECT value FROM json_each({argument}))"),
         "now" => "strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')".to_owned(),
         "later" => format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', (({argument}) / 1000.0) || ' seconds')"),
@@ -108,6 +113,13 @@ fn postgres(name: &str, argument: &str) -> String {
         "ids" => {
             format!("(SELECT CAST(value AS uuid) FROM json_array_elements_text(CAST({argument} AS json)) AS value)")
         }
+        // An array is no table: there is nothing to turn the join round with.
+        "key" => {
+            let (column, list) = key(argument);
+            format!(
+                "{column} = ANY (ARRAY(SELECT CAST(value AS uuid) FROM json_array_elements_text(CAST({list} AS json)) AS value))"
+            )
+        }
         "texts" => format!("(SELECT value FROM json_array_elements_text(CAST({argument} AS json)) AS value)"),
         "now" => "clock_timestamp()".to_owned(),
         "later" => format!("(clock_timestamp() + ({argument}) * interval '1 millisecond')"),
@@ -142,6 +154,11 @@ fn postgres(name: &str, argument: &str) -> String {
         }
         _ => panic!("no marker is called {name}"),
     }
+}
+
+/// `j.id: $1` → column, parameter.
+fn key(argument: &str) -> (&str, &str) {
+    argument.split_once(": ").expect("{key column: $n}")
 }
 
 /// `up document d: d.id = a.id` → table, its name here, condition.

@@ -127,7 +127,21 @@ impl SystemDb {
         let before = before.map_or(Uuid::max(), |id| id.0);
         let (kind, workspace) = (filter.kind.as_deref(), filter.workspace.map(|id| id.0));
         let mut cx = self.read().await?;
-        let rows = match &filter.state {
+        let rows = match filter.state.as_deref() {
+            Some("dead") => q!(
+                cx,
+                fetch_all as Row,
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM job WHERE state = 'dead' AND id < $1 AND ($2 IS NULL OR kind = $2)
+                         AND ($3 IS NULL OR workspace_id IN ($3)) ORDER BY id DESC LIMIT $4"
+                ),
+                before,
+                kind,
+                workspace,
+                limit + 1
+            )?,
             Some(state) => q!(
                 cx,
                 fetch_all as Row,

@@ -5,6 +5,8 @@
 //!
 //! A job that may begin is `due` whatever any clock says; only one that waits for its `run_at` is not.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use sqlx::types::Json;
 use tributary_core::{
@@ -219,7 +221,7 @@ impl SystemDb {
         let together = move |rows: Vec<QueuedRow>| {
             let system = system.clone();
             async move {
-                let mut cx = system.write().await?;
+                let mut cx = system.write_queue().await?;
                 let answers = enqueue_all(&mut cx, &rows).await?;
                 cx.commit().await?;
                 Ok(answers)
@@ -303,24 +305,25 @@ impl SystemDb {
     }
 
     async fn complete_all(&self, leases: &[(Uuid, i64)]) -> Result<Vec<bool>> {
-        #[derive(Serialize)]
-        struct Held {
-            job_id: Uuid,
-            tries: i64,
-        }
-        let held: Vec<_> = leases.iter().map(|&(job_id, tries)| Held { job_id, tries }).collect();
-        let mut cx = self.write().await?;
-        let done = q!(
+        let ids: Vec<_> = leases.iter().map(|(id, _)| *id).collect();
+        let mut cx = self.write_queue().await?;
+        let held = q!(
             cx,
-            fetch_all as (Uuid),
-            "UPDATE job SET state = 'done', finished_at = {now}, lease_until = NULL
-             FROM {rows $1: job_id uuid, tries int} AS c
-             WHERE id = c.job_id AND attempt = c.tries AND state = 'leased' AND lease_until > {now} RETURNING id",
-            json_list(&held)?
+            fetch_all as (Uuid, i64, bool),
+            "SELECT j.id, j.attempt, j.state = 'leased' AND j.lease_until > {now} FROM job j WHERE {key j.id: $1} {lock j}",
+            json_list(&ids)?
+        )?;
+        let held: HashSet<_> =
+            held.into_iter().filter(|(.., held)| *held).map(|(id, attempt, _)| (id, attempt)).collect();
+        let done: Vec<_> = leases.iter().filter(|lease| held.contains(lease)).map(|(id, _)| *id).collect();
+        q!(
+            cx,
+            execute,
+            "UPDATE job SET state = 'done', finished_at = {now}, lease_until = NULL WHERE {key id: $1}",
+            json_list(&done)?
         )?;
         cx.commit().await?;
-        let done: std::collections::HashSet<_> = done.into_iter().collect();
-        Ok(leases.iter().map(|(id, _)| done.contains(id)).collect())
+        Ok(leases.iter().map(|lease| held.contains(lease)).collect())
     }
 
     /// Gives a job up. False: the lease was lost.

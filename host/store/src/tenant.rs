@@ -44,6 +44,14 @@ impl SystemDb {
         self.db.write(Scope::System).await
     }
 
+    pub(crate) async fn read_queue(&self) -> Result<Cx> {
+        self.db.read(Scope::Queue).await
+    }
+
+    pub(crate) async fn write_queue(&self) -> Result<Cx> {
+        self.db.write(Scope::Queue).await
+    }
+
     pub(crate) fn tenant_for(&self, workspace: WorkspaceId, audience: Audience, archived: bool) -> TenantDb {
         TenantDb { db: self.db.clone(), workspace, audience: Arc::new(audience), archived }
     }
