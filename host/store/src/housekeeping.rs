@@ -136,22 +136,12 @@ impl SystemDb {
     /// Forgets what ended runs saw; a run whose workers were lost leaves it behind. At most `limit` runs' at once.
     pub async fn forget_seen(&self, limit: i64) -> Result<u64> {
         let mut cx = self.write().await?;
-        let runs = q!(
-            cx,
-            fetch_all as (Uuid),
-            "SELECT DISTINCT s.run_id FROM run_seen s
-             JOIN run r ON r.workspace_id = s.workspace_id AND r.id = s.run_id WHERE r.finished_at IS NOT NULL LIMIT $1",
-            limited(limit)
-        )?;
-        if runs.is_empty() {
-            return Ok(0);
-        }
         let forgotten = q!(
             cx,
             execute,
-            "DELETE FROM run_seen WHERE run_id IN {ids $1} AND EXISTS (SELECT 1 FROM run r
-                 WHERE r.workspace_id = run_seen.workspace_id AND r.id = run_seen.run_id AND r.finished_at IS NOT NULL)",
-            json_list(&runs)?
+            "DELETE FROM run_seen WHERE (workspace_id, run_id) IN (SELECT r.workspace_id, r.id FROM run r WHERE r.finished_at IS NOT NULL
+                 AND (r.workspace_id, r.id) IN (SELECT s.workspace_id, s.run_id FROM run_seen s) LIMIT $1)",
+            limited(limit)
         )?;
         cx.commit().await?;
         Ok(forgotten)

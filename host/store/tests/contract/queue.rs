@@ -77,7 +77,10 @@ async fn a_key_keeps_a_second_job_away_while_the_first_is_open() {
         let other = workspace(&world.system, "other").await.id;
         let theirs = world.system.enqueue(other, keyed("purge")).await.unwrap();
         assert!(theirs.new && theirs.id != first.id, "{}", world.name());
-        assert_eq!(world.tenant.enqueue(keyed("purge")).await.unwrap().id, first.id, "{}", world.name());
+        for (workspace, open) in [(world.workspace.id, first.id), (other, theirs.id)] {
+            let again = world.system.enqueue(workspace, keyed("purge")).await.unwrap();
+            assert_eq!(again.id, open, "{}: each is told its own", world.name());
+        }
 
         let lease = claim(&world, 10).await.into_iter().find(|lease| lease.job_id == first.id).unwrap();
         assert!(!world.tenant.enqueue(keyed("purge")).await.unwrap().new, "a running one is open");
@@ -153,6 +156,34 @@ async fn a_workspace_never_runs_more_at_once_than_it_may_whoever_claims() {
         assert!(world.system.complete(ended).await.unwrap());
         let next = world.system.claimer("sync", "w", HOUR_MS, 4).claim(10).await.unwrap().leases;
         assert_eq!(of(&next, world.workspace.id), 1, "{}", world.name());
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_of_a_workspace_is_its_own_however_jobs_were_queued() {
+    for world in worlds().await {
+        let other = workspace(&world.system, "other").await.id;
+        for _ in 0..6 {
+            queue(&world.system, world.workspace.id, 1).await;
+            queue(&world.system, other, 1).await;
+        }
+        let claimed = world.system.claimer("sync", "w", HOUR_MS, 3).claim(20).await.unwrap().leases;
+        assert_eq!((of(&claimed, world.workspace.id), of(&claimed, other)), (3, 3), "{}", world.name());
+    }
+}
+
+#[tokio::test]
+async fn between_two_idle_workspaces_the_more_urgent_job_goes_first() {
+    for world in worlds().await {
+        let others: Vec<_> =
+            futures::future::join_all(["a", "b", "c"].map(|slug| workspace(&world.system, slug))).await;
+        queue(&world.system, world.workspace.id, 1).await;
+        for other in &others {
+            world.system.enqueue(other.id, job()).await.unwrap();
+        }
+        let urgent = others[1].id;
+        world.system.enqueue(urgent, NewJob { priority: Priority::High, ..job() }).await.unwrap();
+        assert_eq!(claim(&world, 1).await[0].workspace_id, urgent, "{}", world.name());
     }
 }
 
