@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::corpus;
 
 const EMAIL: &str = "bench@example.com";
-const PASSWORD: &str = "correct horse battery staple";
+pub const PASSWORD: &str = "correct horse battery staple";
 
 /// A running server; killed when dropped.
 pub struct Server {
@@ -24,6 +24,11 @@ pub struct Server {
 impl Server {
     /// Starts it on a data directory. The second value is the time from the start of the process to a 200 of `/readyz`.
     pub async fn start(data: &Path) -> (Self, Duration) {
+        Self::start_with(data, &[]).await
+    }
+
+    /// The same with more arguments of `tributary serve`.
+    pub async fn start_with(data: &Path, arguments: &[&str]) -> (Self, Duration) {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let client = Client::new(format!("http://127.0.0.1:{port}"), String::new());
         let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
@@ -32,6 +37,7 @@ impl Server {
             .arg(format!("127.0.0.1:{port}"))
             .arg("--data-dir")
             .arg(data)
+            .args(arguments)
             .env("TRIBUTARY_ADMIN_EMAIL", EMAIL)
             .env("TRIBUTARY_ADMIN_PASSWORD", PASSWORD)
             .stdout(Stdio::null());
@@ -125,6 +131,37 @@ impl Client {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
         if self.token.is_empty() { request } else { request.bearer_auth(&self.token) }
+    }
+
+    /// The same connections with another credential; none when it is empty.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { http: self.http.clone(), base: self.base.clone(), token: token.to_owned() }
+    }
+
+    /// How a request is answered, once the whole answer is here.
+    pub async fn status(&self, method: Method, path: &str, body: Option<&Value>) -> StatusCode {
+        let request = self.request(method, path);
+        Self::whole(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+
+    /// How a log-in from the address of this number is answered.
+    pub async fn log_in_from(&self, number: usize, body: &Value) -> StatusCode {
+        let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(number).unwrap());
+        Self::whole(
+            self.request(Method::POST, "/api/v1/auth/login").header("x-forwarded-for", address.to_string()).json(body),
+        )
+        .await
+    }
+
+    async fn whole(request: RequestBuilder) -> StatusCode {
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        answer.bytes().await.unwrap();
+        status
     }
 
     /// The body of a successful answer.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use chrono_tz::Tz;
 use croner::{
-    Cron,
+    Cron, CronPattern,
     parser::{CronParser, Seconds},
 };
 use tributary_core::{
@@ -18,6 +18,8 @@ use super::InvalidSchedule;
 
 /// No sensible expression is longer.
 const LONGEST_CRON: usize = 256;
+/// An expression that names more times a day than this is taken for an interval.
+const MOST_TIMES: usize = 48;
 /// Two slots are at least so far apart, in seconds.
 pub const CLOSEST_S: i64 = 60;
 /// And an interval is at most so long: ten years.
@@ -41,8 +43,12 @@ pub struct Plan {
 
 #[derive(Debug)]
 enum Slots {
-    Cron(Box<Cron>, Tz),
-    Every { step: TimeDelta, anchor: Instant },
+    /// Its occurrences are those of all of these.
+    Cron(Vec<Cron>, Tz),
+    Every {
+        step: TimeDelta,
+        anchor: Instant,
+    },
 }
 
 /// What a tick does about a schedule.
@@ -60,7 +66,7 @@ impl Plan {
     /// Understands a schedule. Its intervals count from `anchor`.
     pub fn new(schedule: &Schedule, source: SourceId, anchor: Instant) -> Result<Self, InvalidSchedule> {
         let slots = match &schedule.rhythm {
-            Rhythm::Cron { expression, timezone } => Slots::Cron(Box::new(parse(expression)?), zone(timezone)?),
+            Rhythm::Cron { expression, timezone } => Slots::Cron(named_times(parse(expression)?)?, zone(timezone)?),
             Rhythm::Every { seconds } => {
                 if !(CLOSEST_S..=LONGEST_S).contains(seconds) {
                     return Err(InvalidSchedule::new("every", "an interval is at least 1m and at most ten years"));
@@ -98,8 +104,9 @@ impl Plan {
     /// The first slot after a moment.
     pub fn slot_after(&self, after: Instant) -> Option<Instant> {
         match &self.slots {
-            Slots::Cron(cron, zone) => {
-                let next = cron.find_next_occurrence(&after.with_timezone(zone), false).ok()?;
+            Slots::Cron(crons, zone) => {
+                let after = after.with_timezone(zone);
+                let next = crons.iter().filter_map(|cron| cron.find_next_occurrence(&after, false).ok()).min()?;
                 Some(next.with_timezone(&Utc))
             }
             Slots::Every { step, anchor } => {
@@ -113,8 +120,9 @@ impl Plan {
     /// The last slot at or before a moment.
     fn slot_until(&self, until: Instant) -> Option<Instant> {
         match &self.slots {
-            Slots::Cron(cron, zone) => {
-                let last = cron.find_previous_occurrence(&until.with_timezone(zone), true).ok()?;
+            Slots::Cron(crons, zone) => {
+                let until = until.with_timezone(zone);
+                let last = crons.iter().filter_map(|cron| cron.find_previous_occurrence(&until, true).ok()).max()?;
                 Some(last.with_timezone(&Utc))
             }
             Slots::Every { step, .. } => self.slot_after(until)?.checked_sub_signed(*step),
@@ -194,6 +202,31 @@ fn parse(expression: &str) -> Result<Cron, InvalidSchedule> {
         .map_err(|error| invalid(format!("{expression:?} is not a cron expression: {error}")))
 }
 
+/// An expression that names its times of the day, such as `30 1,2 * * *`, as one for each of them: croner carries a single time over a gap
+/// of the clock and lets it come once in a repeated hour, but takes several for an interval, which it skips or repeats. As in Vixie cron,
+/// only a wildcard in minutes or hours makes an interval (crontab(5), Debian).
+fn named_times(cron: Cron) -> Result<Vec<Cron>, InvalidSchedule> {
+    let CronPattern { seconds, minutes, hours, .. } = &cron.pattern;
+    let fields = [seconds, minutes, hours];
+    let times: usize = fields.iter().map(|field| field.values().len()).product();
+    if fields.iter().any(|field| field.from_wildcard) || !(2..=MOST_TIMES).contains(&times) {
+        return Ok(vec![cron]);
+    }
+    let text = cron.pattern.to_string();
+    let days =
+        text.split_whitespace().rev().take(3).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(" ");
+    let [seconds, minutes, hours] = fields.map(|field| field.values());
+    let mut crons = Vec::with_capacity(times);
+    for hour in &hours {
+        for minute in &minutes {
+            for second in &seconds {
+                crons.push(parse(&format!("{second} {minute} {hour} {days}"))?);
+            }
+        }
+    }
+    Ok(crons)
+}
+
 /// `15m`, `2h`, `1d` and the like, in whole seconds.
 pub(super) fn duration_s(field: &'static str, text: &str) -> Result<i64, InvalidSchedule> {
     let invalid = || {
@@ -271,6 +304,14 @@ mod tests {
         // On Lord Howe Island the gap is half an hour: from 02:00 to 02:30 on 4 October 2026.
         let howe = slots(cron("15 2 * * *", "Australia/Lord_Howe"), "2026-10-03T00:00:00Z", 2);
         assert_eq!(howe, ["2026-10-03T15:30:00Z", "2026-10-04T15:15:00Z"]);
+    }
+
+    #[test]
+    fn several_named_times_are_each_carried_over_a_gap_and_come_once() {
+        let spring = slots(cron("30 1,2 * * *", "Europe/Berlin"), "2026-03-28T12:00:00Z", 3);
+        assert_eq!(spring, ["2026-03-29T00:30:00Z", "2026-03-29T01:00:00Z", "2026-03-29T23:30:00Z"]);
+        let autumn = slots(cron("30 1-2 * * SUN", "Europe/Berlin"), "2026-10-24T12:00:00Z", 3);
+        assert_eq!(autumn, ["2026-10-24T23:30:00Z", "2026-10-25T00:30:00Z", "2026-11-01T00:30:00Z"]);
     }
 
     #[test]
