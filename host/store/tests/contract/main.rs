@@ -4,6 +4,7 @@
 mod audience;
 mod audit;
 mod chat;
+mod diagram;
 mod dry_runs;
 mod feed;
 mod finish;
