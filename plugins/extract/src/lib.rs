@@ -5,14 +5,23 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod archive;
 mod decode;
+mod email;
+mod epub;
+mod fault;
 mod flow;
 mod format;
 mod html;
 mod markdown;
+mod office;
 mod outline;
+mod pdf;
+mod rich;
+mod rtf;
 mod tabular;
 mod text;
+mod xml;
 
 use tributary_plugin_sdk::{BlobId, Extracted, Extractor, ExtractorHost, Failure, export_extractor, read_whole};
 
@@ -25,7 +34,7 @@ pub const MAX_TEXT_BYTES: usize = 16 << 20;
 /// The most sections one document yields.
 pub const MAX_SECTIONS: usize = 50_000;
 
-/// Markdown, plain text, HTML, CSV and JSON to text.
+/// Texts, tables, books, mails and office documents to text.
 pub struct DocumentExtractor;
 
 impl Extractor for DocumentExtractor {
@@ -53,5 +62,15 @@ pub fn extract_bytes(bytes: Vec<u8>, media_type: &str, name: Option<&str>) -> Re
         Format::Html => html::extract(&decode::html(bytes), !media_type.contains("main-content=false")),
         Format::Csv => tabular::csv(decode::text(bytes)),
         Format::Json => tabular::json(decode::text(bytes)),
+        Format::Pdf => pdf::extract(bytes),
+        Format::Docx => office::docx::extract(&bytes),
+        Format::Pptx => office::pptx::extract(&bytes),
+        Format::Xlsx => office::workbook::xlsx(&bytes),
+        Format::Xlsb => office::workbook::xlsb(&bytes),
+        Format::Xls => office::workbook::xls(&bytes),
+        Format::OpenDocument(kind) => office::odf::extract(&bytes, kind),
+        Format::Epub => epub::extract(&bytes),
+        Format::Rtf => rtf::extract(&bytes),
+        Format::Email => email::extract(&bytes),
     }
 }

@@ -53,6 +53,29 @@ impl Outline {
         self.used = false;
     }
 
+    /// Ends the section and goes on under the same headings at another place, such as the next page.
+    pub(crate) fn split(&mut self, at: Option<Locator>) {
+        if !trim(&self.text).is_empty() {
+            self.close(false);
+        }
+        self.text.clear();
+        self.at = at;
+    }
+
+    /// Adds a section made elsewhere.
+    pub(crate) fn push(&mut self, section: Section) {
+        self.split(None);
+        if self.sections.len() <= MAX_SECTIONS && self.committed_bytes <= MAX_TEXT_BYTES {
+            self.committed_bytes += section.text.len();
+            self.sections.push(section);
+        }
+    }
+
+    /// Whether a limit is passed, so that `finish` will refuse.
+    pub(crate) fn is_full(&self) -> bool {
+        self.text_bytes() > MAX_TEXT_BYTES || self.sections.len() > MAX_SECTIONS
+    }
+
     /// The first heading, of whatever level.
     pub(crate) fn first_heading(&self) -> Option<&str> {
         self.first.as_ref().map(|(_, text)| text.as_str())
@@ -70,10 +93,7 @@ impl Outline {
     pub(crate) fn finish(mut self, title: Option<String>, language: Option<String>) -> Result<Extracted, Failure> {
         self.close(true);
         if self.committed_bytes > MAX_TEXT_BYTES {
-            return Err(Failure::too_large(
-                "text_too_large",
-                format!("It has more than {MAX_TEXT_BYTES} bytes of text. Split it into smaller documents."),
-            ));
+            return Err(too_much_text());
         }
         if self.sections.len() > MAX_SECTIONS {
             return Err(Failure::too_large(
@@ -102,6 +122,14 @@ impl Outline {
         }
         self.text.clear();
     }
+}
+
+/// Past the limit of text.
+pub(crate) fn too_much_text() -> Failure {
+    Failure::too_large(
+        "text_too_large",
+        format!("It has more than {MAX_TEXT_BYTES} bytes of text. Split it into smaller documents."),
+    )
 }
 
 /// Without blank lines around it; the indentation of the first line stays.

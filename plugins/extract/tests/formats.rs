@@ -85,9 +85,16 @@ fn the_media_type_can_ask_for_the_whole_page() {
 
 #[test]
 fn what_cannot_be_read_is_said() {
-    let failure = extract("%PDF-1.7\n\0", "application/pdf", "a.pdf").unwrap_err();
+    let failure = extract("\u{1}\0", "image/png", "a.png").unwrap_err();
     assert_eq!((failure.fault, failure.code.as_str()), (Fault::Unsupported, "format_unsupported"));
-    assert_eq!(failure.message, "A PDF cannot be read. Supported are Markdown, plain text, HTML, CSV and JSON.");
+    assert!(
+        failure.message.starts_with("Files of type .png cannot be read. Supported are Markdown, "),
+        "{}",
+        failure.message
+    );
+    let failure = extract("%PDF-1.7\n\0", "application/pdf", "a.pdf").unwrap_err();
+    assert_eq!((failure.fault, failure.code.as_str()), (Fault::SourceContract, "damaged"));
+    assert_eq!(failure.message, "The PDF is damaged: its pages cannot be found. Restore it or save it again.");
     let failure = extract(vec![b'x'; MAX_INPUT_BYTES as usize + 1], "text/plain", "a.txt").unwrap_err();
     assert_eq!(failure.fault, Fault::TooLarge);
 }
