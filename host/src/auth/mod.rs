@@ -36,7 +36,7 @@ pub use accounts::{Accepted, NewAccount};
 pub use bootstrap::{FirstAdmin, Given, generate_password};
 pub use keys::{Environment, Kind, Secret};
 pub use passwords::Passwords;
-pub use sessions::{LoggedIn, Origin};
+pub use sessions::{IDLE, LoggedIn, Origin};
 pub use tokens::{ACCESS_TOKEN_LIFETIME, Jwk, Tokens};
 pub use usage::KeyUseMeter;
 pub use widgets::{MadeWidget, NewWidget, Visit, WidgetKey, WidgetRefusal};

@@ -9,7 +9,7 @@ use tributary_store::{NewSession, Refresh, Refreshed, Session};
 use super::{Auth, Error};
 
 /// A refresh token that is not used for so long ends.
-const IDLE: Duration = Duration::from_secs(14 * 86_400);
+pub const IDLE: Duration = Duration::from_secs(14 * 86_400);
 /// A session ends after so long, however much it is used.
 const LONGEST: Duration = Duration::from_secs(90 * 86_400);
 /// For so long the immediate parent is answered with the same successor once more.

@@ -84,7 +84,7 @@ async fn asked_to_stop() {
 
 /// What to do next, on standard output; logs go to standard error.
 fn greet(address: SocketAddr, admin: Option<&FirstAdmin>) {
-    println!("\nTributary listens on http://{address}  (API reference: http://{address}/docs)");
+    println!("\nTributary listens on http://{address}  (console: http://{address}/console, API reference: http://{address}/docs)");
     let (email, password) = match admin {
         Some(admin) => {
             println!("\nThe first administrator:");
@@ -98,7 +98,7 @@ fn greet(address: SocketAddr, admin: Option<&FirstAdmin>) {
         }
         None => ("YOUR E-MAIL", "YOUR PASSWORD"),
     };
-    println!("\nLog in:");
+    println!("\nLog in at the console, or with:");
     println!(
         "  curl -s http://{address}/api/v1/auth/login -H 'content-type: application/json' -d '{{\"email\":\"{email}\",\"password\":\"{password}\"}}'\n"
     );

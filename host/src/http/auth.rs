@@ -1,6 +1,6 @@
 //! `/api/v1/auth`: log in, stay logged in, log out, one's own password.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Json as Body,
@@ -105,13 +105,26 @@ pub(super) async fn login(
     recorded: audit::Origin,
     Json(login): Json<Login>,
 ) -> Result<Body<Tokens>, ApiError> {
-    let attempt = limits::login(&app.limits, address, &login.email).await?;
-    let outcome = app.auth.log_in(&login.email, login.password.expose_secret(), origin).await;
+    let (email, password) = (login.email, login.password);
+    Ok(Body(log_in(&app, address, origin, recorded, &email, &password).await?.into()))
+}
+
+/// The one way to begin a session with a password: limited, and recorded.
+pub(super) async fn log_in(
+    app: &App,
+    address: IpAddr,
+    origin: Origin,
+    recorded: audit::Origin,
+    email: &str,
+    password: &SecretString,
+) -> Result<LoggedIn, ApiError> {
+    let attempt = limits::login(&app.limits, address, email).await?;
+    let outcome = app.auth.log_in(email, password.expose_secret(), origin).await;
     if !matches!(outcome, Err(auth::Error::WrongCredentials)) {
         attempt.forgive().await;
     }
-    app.audit.log_in(&login.email, outcome.as_ref().map(|logged_in| logged_in.user), recorded).await;
-    Ok(Body(outcome?.into()))
+    app.audit.log_in(email, outcome.as_ref().map(|logged_in| logged_in.user), recorded).await;
+    Ok(outcome?)
 }
 
 /// A refresh token.

@@ -16,6 +16,8 @@ use crate::app::App;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 /// The client's address, by which it is limited: see [`crate::limits::keys::ip`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientIp(pub IpAddr);
@@ -71,6 +73,21 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
     let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
     let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
     address(node.trim().trim_matches('"'))
+}
+
+/// Whether the client spoke HTTPS: the proxy at the connection says so, and is trusted.
+pub(super) fn over_https(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> bool {
+    let peer = peer.to_canonical();
+    if !trusted.iter().any(|network| network.contains(&peer)) {
+        return false;
+    }
+    let forwarded = elements(headers, &header::FORWARDED).next().and_then(|element| {
+        let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+        let (_, proto) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("proto"))?;
+        Some(proto.trim().trim_matches('"'))
+    });
+    let proto = elements(headers, &X_FORWARDED_PROTO).next().or(forwarded);
+    proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
 }
 
 /// An address with or without a port, IPv6 with or without brackets.
@@ -132,6 +149,20 @@ mod tests {
         assert_eq!(client(""), "10.0.0.1");
         assert_eq!(client("1.1.1.1, unknown"), "10.0.0.1");
         assert_eq!(client("1.1.1.1, unknown, 10.0.0.2"), "10.0.0.2");
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_that_a_request_came_over_https() {
+        let https = |peer: &str, name: &'static str, value: &'static str| {
+            let headers = [(HeaderName::from_static(name), HeaderValue::from_static(value))].into_iter().collect();
+            over_https(peer.parse().unwrap(), &headers, &["10.0.0.0/8".parse().unwrap()])
+        };
+        assert!(https("10.0.0.1", "x-forwarded-proto", "https"));
+        assert!(https("10.0.0.1", "x-forwarded-proto", "http, HTTPS"));
+        assert!(https("10.0.0.1", "forwarded", "for=198.51.100.7; Proto=\"https\""));
+        assert!(!https("10.0.0.1", "x-forwarded-proto", "https, http"), "the client made up the first");
+        assert!(!https("203.0.113.9", "x-forwarded-proto", "https"));
+        assert!(!https("10.0.0.1", "x-forwarded-for", "https"));
     }
 
     #[test]

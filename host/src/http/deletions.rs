@@ -25,10 +25,10 @@ use crate::app::App;
 pub(super) struct DeletionGuard {
     /// Share of the source's documents, in whole percent.
     #[schema(minimum = 0, maximum = 100, example = 20)]
-    max_percent: u8,
+    pub max_percent: u8,
     /// Number of documents. 0, with 0 percent, holds every deletion.
     #[schema(example = 50)]
-    max_items: u32,
+    pub max_items: u32,
 }
 
 impl From<Prune> for DeletionGuard {
@@ -40,24 +40,24 @@ impl From<Prune> for DeletionGuard {
 /// A document that was not found.
 #[derive(Serialize, ToSchema)]
 pub(super) struct HeldDocument {
-    document_id: Uuid,
-    external_id: String,
-    title: String,
+    pub document_id: Uuid,
+    pub external_id: String,
+    pub title: String,
 }
 
 /// Deletions that wait for a decision.
 #[derive(Serialize, ToSchema)]
 pub(super) struct HeldDeletions {
     /// The run that did not find them; null when nothing is held.
-    run_id: Option<Uuid>,
-    held_at: Option<DateTime<Utc>>,
+    pub run_id: Option<Uuid>,
+    pub held_at: Option<DateTime<Utc>>,
     /// Documents that would go.
-    held: i64,
+    pub held: i64,
     /// Documents the source had.
-    of: i64,
-    items: Vec<HeldDocument>,
+    pub of: i64,
+    pub items: Vec<HeldDocument>,
     /// Send it as `cursor` for the next page; null at the end.
-    next_cursor: Option<String>,
+    pub next_cursor: Option<String>,
 }
 
 /// Show the deletion guard
@@ -124,11 +124,11 @@ pub(super) async fn held(
 #[derive(Serialize, ToSchema)]
 pub(super) struct Approved {
     /// Documents removed.
-    deleted: i64,
+    pub deleted: i64,
     /// Documents kept, since something named or changed them meanwhile.
-    kept: i64,
+    pub kept: i64,
     /// The commit, when any was removed.
-    position: Option<i64>,
+    pub position: Option<i64>,
 }
 
 /// Delete what a run held, as far as nothing has named or changed it since
@@ -163,7 +163,7 @@ pub(super) async fn approve(
 pub(super) struct Dismissal {
     /// For whoever looks at it later, 1 to 500 characters.
     #[schema(example = "The share was offline")]
-    note: String,
+    pub note: String,
 }
 
 /// Keep what a run would have deleted

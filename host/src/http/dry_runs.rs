@@ -39,11 +39,11 @@ pub(super) async fn start(
 pub(super) struct Which {
     /// add, update or delete; everything when absent.
     #[param(value_type = Option<String>)]
-    change: Option<ChangeKind>,
+    pub change: Option<ChangeKind>,
     /// `next_cursor` of the page before.
-    cursor: Option<i64>,
+    pub cursor: Option<i64>,
     /// Items in a page, 1 to 100.
-    limit: Option<u16>,
+    pub limit: Option<u16>,
 }
 
 /// What a dry run would have done to one document.
@@ -51,12 +51,12 @@ pub(super) struct Which {
 pub(super) struct Change {
     /// add, update or delete.
     #[schema(value_type = String)]
-    change: ChangeKind,
-    external_id: String,
+    pub change: ChangeKind,
+    pub external_id: String,
     /// The new title; of a deleted document the last one.
-    title: String,
+    pub title: String,
     /// Null when it would be new.
-    document_id: Option<Uuid>,
+    pub document_id: Option<Uuid>,
 }
 
 impl From<PreviewedChange> for Change {

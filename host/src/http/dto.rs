@@ -68,10 +68,10 @@ pub(super) fn limit(given: Option<u16>) -> i64 {
 /// The exact connector that produced something.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Connector {
-    id: String,
-    version: String,
+    pub id: String,
+    pub version: String,
     /// SHA-256 of the component.
-    digest: String,
+    pub digest: String,
 }
 
 impl From<ConnectorRef> for Connector {
@@ -87,22 +87,22 @@ pub(super) struct ScheduleBody {
     /// Five fields (minute hour day month weekday), six with the second first, or a name such as `@daily`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "0 3 * * *")]
-    cron: Option<String>,
+    pub cron: Option<String>,
     /// IANA time zone of `cron`; UTC when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Europe/Berlin")]
-    timezone: Option<String>,
+    pub timezone: Option<String>,
     /// Elapsed time, at least a minute: `15m`, `2h`, `1d`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    every: Option<String>,
+    pub every: Option<String>,
     /// When the source is busy with another sync: skip, queue (run once when it is over) or cancel (ask it to stop, then run).
     #[schema(value_type = Option<String>, example = "skip")]
-    overlap: Option<Overlap>,
+    pub overlap: Option<Overlap>,
     /// What was missed within this time becomes one run, older slots are dropped. `24h` when absent.
-    catch_up: Option<String>,
+    pub catch_up: Option<String>,
     /// Starts are spread over so much time after the moment. When absent, a minute, or a tenth of the time to the next moment.
     #[serde(skip_serializing_if = "Option::is_none")]
-    jitter: Option<String>,
+    pub jitter: Option<String>,
 }
 
 impl From<ScheduleBody> for schedules::Draft {
@@ -131,55 +131,55 @@ impl From<schedule::Schedule> for ScheduleBody {
 /// Why a source's schedules wait.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Paused {
-    at: DateTime<Utc>,
+    pub at: DateTime<Utc>,
     /// Who paused it, such as `user:…`; `schedule` is the server itself.
-    by: String,
+    pub by: String,
     /// by_hand, failures or schedule.
     #[schema(value_type = String)]
-    reason: PauseReason,
+    pub reason: PauseReason,
     /// In words, and what to do.
-    note: String,
+    pub note: String,
 }
 
 /// A source.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Source {
-    id: Uuid,
-    name: String,
-    connector: Connector,
-    config: serde_json::Value,
-    schedule: Option<ScheduleBody>,
+    pub id: Uuid,
+    pub name: String,
+    pub connector: Connector,
+    pub config: serde_json::Value,
+    pub schedule: Option<ScheduleBody>,
     /// When everything is read again.
-    full_schedule: Option<ScheduleBody>,
+    pub full_schedule: Option<ScheduleBody>,
     /// The next start of either schedule; null without one and while the source is paused.
-    next_run_at: Option<DateTime<Utc>>,
+    pub next_run_at: Option<DateTime<Utc>>,
     /// Set while its schedules wait.
-    paused: Option<Paused>,
+    pub paused: Option<Paused>,
     /// So many failed runs in a row pause it; 0 for never.
-    pause_after_failures: i64,
-    last_run: Option<Run>,
+    pub pause_after_failures: i64,
+    pub last_run: Option<Run>,
     /// healthy, degraded, failing, needs_attention or paused.
     #[schema(value_type = String)]
-    health: Health,
+    pub health: Health,
     /// Why it is not healthy, and what to do.
-    health_reason: Option<HealthReason>,
-    health_since: DateTime<Utc>,
+    pub health_reason: Option<HealthReason>,
+    pub health_since: DateTime<Utc>,
     /// The end of the last run that was not given up.
-    last_success_at: Option<DateTime<Utc>>,
+    pub last_success_at: Option<DateTime<Utc>>,
     /// The end of the last run that changed a document.
-    last_change_at: Option<DateTime<Utc>>,
+    pub last_change_at: Option<DateTime<Utc>>,
     /// Seconds the source is behind its schedule: its moment has passed, or its run waits for a worker.
-    behind_s: i64,
-    created_at: DateTime<Utc>,
+    pub behind_s: i64,
+    pub created_at: DateTime<Utc>,
 }
 
 /// Why a source is not healthy.
 #[derive(Serialize, ToSchema)]
 pub(super) struct HealthReason {
     /// Stable, snake_case.
-    code: String,
+    pub code: String,
     /// What happened and what to do.
-    detail: String,
+    pub detail: String,
 }
 
 /// Seconds behind schedule.
@@ -232,31 +232,31 @@ impl From<SourceWithRun> for Source {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Counts {
     /// Items the source named.
-    seen: i64,
-    added: i64,
-    updated: i64,
-    unchanged: i64,
-    deleted: i64,
-    failed: i64,
+    pub seen: i64,
+    pub added: i64,
+    pub updated: i64,
+    pub unchanged: i64,
+    pub deleted: i64,
+    pub failed: i64,
 }
 
 /// How far a run has come.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Progress {
-    done: u64,
+    pub done: u64,
     /// Null when the source cannot tell.
-    total: Option<u64>,
-    phase: String,
+    pub total: Option<u64>,
+    pub phase: String,
 }
 
 /// An item that could not be read.
 #[derive(Serialize, ToSchema)]
 pub(super) struct FailedItem {
-    external_id: String,
+    pub external_id: String,
     /// What kind of failure: unsupported, too_large, permission, …
     #[schema(value_type = String)]
-    fault: tributary_core::contract::Fault,
-    message: String,
+    pub fault: tributary_core::contract::Fault,
+    pub message: String,
 }
 
 impl From<run::FailedItem> for FailedItem {
@@ -270,10 +270,10 @@ impl From<run::FailedItem> for FailedItem {
 pub(super) struct RunStage {
     /// pull, extract or index.
     #[schema(value_type = String)]
-    name: run::StageName,
-    since: DateTime<Utc>,
+    pub name: run::StageName,
+    pub since: DateTime<Utc>,
     /// When it last moved on.
-    moved_at: DateTime<Utc>,
+    pub moved_at: DateTime<Utc>,
 }
 
 impl From<run::Stage> for RunStage {
@@ -287,8 +287,8 @@ impl From<run::Stage> for RunStage {
 pub(super) struct RunWaiting {
     /// quota (the source asked to slow down) or retry.
     #[schema(value_type = String)]
-    reason: run::WaitingFor,
-    until: DateTime<Utc>,
+    pub reason: run::WaitingFor,
+    pub until: DateTime<Utc>,
 }
 
 impl From<run::Waiting> for RunWaiting {
@@ -300,43 +300,43 @@ impl From<run::Waiting> for RunWaiting {
 /// A run of a source.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Run {
-    id: Uuid,
+    pub id: Uuid,
     /// sync, full, push or dry_run.
     #[schema(value_type = String)]
-    kind: RunKind,
+    pub kind: RunKind,
     /// queued, running, waiting, succeeded, partial, failed or cancelled.
     #[schema(value_type = String)]
-    status: RunStatus,
+    pub status: RunStatus,
     /// schedule, manual, api or webhook.
     #[schema(value_type = String)]
-    trigger: Trigger,
-    queued_at: DateTime<Utc>,
-    started_at: Option<DateTime<Utc>>,
-    finished_at: Option<DateTime<Utc>>,
+    pub trigger: Trigger,
+    pub queued_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
     /// From the start to the end, pauses included.
-    duration_ms: Option<i64>,
+    pub duration_ms: Option<i64>,
     /// What its worker is doing; null while no worker has it.
-    stage: Option<RunStage>,
+    pub stage: Option<RunStage>,
     /// What it waits for.
-    waiting: Option<RunWaiting>,
+    pub waiting: Option<RunWaiting>,
     /// The run whose failed items this one reads again.
-    retry_of: Option<Uuid>,
+    pub retry_of: Option<Uuid>,
     /// The revision of the source's configuration it ran with.
-    config_revision: i64,
+    pub config_revision: i64,
     /// Pages committed.
-    pages: i64,
-    counts: Counts,
+    pub pages: i64,
+    pub counts: Counts,
     /// Bytes read from the source.
-    bytes: i64,
+    pub bytes: i64,
     /// Requests made of the source.
-    requests: i64,
-    progress: Option<Progress>,
-    error: Option<Problem>,
+    pub requests: i64,
+    pub progress: Option<Progress>,
+    pub error: Option<Problem>,
     /// At most 100; `counts.failed` has the number.
-    failed_items: Vec<FailedItem>,
-    connector: Connector,
+    pub failed_items: Vec<FailedItem>,
+    pub connector: Connector,
     /// The newest commit of this run: send it as `min_position` to search what it brought.
-    position: Option<i64>,
+    pub position: Option<i64>,
 }
 
 impl Run {

@@ -1,6 +1,6 @@
 //! The HTTP API: routes, middleware and the OpenAPI document. Handlers hold no rules and no SQL.
 //!
-//! Every route under `/api/v1` is closed unless it stands in [`open_routes`].
+//! Every route under `/api/v1` is closed unless it stands in [`open_routes`]; the pages for people are in [`console`].
 
 mod access;
 mod audit;
@@ -9,6 +9,7 @@ mod auth;
 mod chat;
 mod client_ip;
 mod connectors;
+mod console;
 mod credentials;
 mod deletions;
 mod documents;
@@ -213,7 +214,7 @@ pub fn router(app: Arc<App>) -> Router {
             "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
         ),
     ));
-    manners(routes.merge(docs)).with_state(app)
+    manners(routes.merge(docs).merge(console::router(&app))).with_state(app)
 }
 
 /// What every route shares: limits, problems, request ids, one log line.

@@ -13,7 +13,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::request_id::RequestId;
+use super::{console, request_id::RequestId};
 use crate::limits::{Decision, headers};
 
 /// An RFC 9457 problem.
@@ -147,10 +147,17 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Middleware: gives every error response its problem body and request id.
+/// An error response that has its body already.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Finished;
+
+/// Middleware: gives every error response its problem body and request id; as a page where people look.
 pub(super) async fn finish(request_id: RequestId, request: Request, next: Next) -> Response {
+    let page = console::is_page(request.uri().path())
+        .then(|| (request.method().clone(), request.uri().clone(), request.headers().clone()));
     let response = next.run(request).await;
-    if !(response.status().is_client_error() || response.status().is_server_error()) {
+    let failed = response.status().is_client_error() || response.status().is_server_error();
+    if !failed || response.extensions().get::<Finished>().is_some() {
         return response;
     }
     let (mut parts, body) = response.into_parts();
@@ -159,6 +166,11 @@ pub(super) async fn finish(request_id: RequestId, request: Request, next: Next) 
         None => generic(parts.status, body).await,
     };
     problem.request_id = Some(request_id.to_string());
+    if let Some((method, uri, headers)) = page {
+        let mut response = console::problem(&method, &uri, &headers, &problem);
+        response.headers_mut().extend(parts.headers.remove(header::RETRY_AFTER).map(|wait| (header::RETRY_AFTER, wait)));
+        return response;
+    }
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     let body = serde_json::to_vec(&problem).unwrap_or_default();

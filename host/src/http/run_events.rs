@@ -4,20 +4,26 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
     response::{
         IntoResponse, Response, Sse,
         sse::{Event, KeepAlive},
     },
 };
 use chrono::{DateTime, Utc};
-use futures::stream;
+use futures::{Stream, StreamExt, stream};
 use serde::Serialize;
 use tributary_core::{RunId, SourceId, WorkspaceId, access::Action, run};
 use tributary_store::TenantDb;
 use utoipa::ToSchema;
 
-use super::{ApiError, access::Tenant, dto::Run, extract::Path, runs::find};
+use super::{
+    ApiError,
+    access::Tenant,
+    dto::Run,
+    extract::{Path, bearer},
+    runs::find,
+};
 use crate::{app::App, auth, limits::streams::Seat};
 
 /// How often the run is looked at.
@@ -31,15 +37,24 @@ const SHORTEST_S: f64 = 3.0;
 #[derive(Serialize, ToSchema)]
 pub(super) struct RunState {
     /// The run, as `GET` shows it, without failed items.
-    run: Run,
+    pub run: Run,
     /// Items done.
-    done: u64,
+    pub done: u64,
     /// Null when the source cannot tell.
-    total: Option<u64>,
+    pub total: Option<u64>,
     /// Items a second; null in the first seconds and while nothing is worked on.
-    rate: Option<f64>,
+    pub rate: Option<f64>,
     /// When it will have done `total` at this rate.
-    eta: Option<DateTime<Utc>>,
+    pub eta: Option<DateTime<Utc>>,
+}
+
+impl RunState {
+    /// As it is now, without having watched it.
+    pub(super) fn at_a_glance(run: Run) -> Self {
+        let done = run.progress.as_ref().map_or(run.counts.seen.cast_unsigned(), |progress| progress.done);
+        let total = run.progress.as_ref().and_then(|progress| progress.total);
+        Self { run, done, total, rate: None, eta: None }
+    }
 }
 
 /// Watch a run
@@ -56,31 +71,65 @@ pub(super) async fn events(
     Path((_, source, id)): Path<(WorkspaceId, SourceId, RunId)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    Ok(stream(watch(app, tenant, source, id, &headers).await?, |state| serde_json::to_string(&state).unwrap_or_default()))
+}
+
+/// What a watcher is told.
+pub(super) enum Told {
+    /// How it is now. With `last` nothing more comes.
+    State { id: String, state: Box<RunState>, last: bool },
+    /// Nothing more comes, though the run may go on.
+    End { code: &'static str, detail: &'static str },
+}
+
+/// Watches a run, for as long as the bearer credential among the headers holds.
+pub(super) async fn watch(
+    app: Arc<App>,
+    tenant: TenantDb,
+    source: SourceId,
+    id: RunId,
+    headers: &HeaderMap,
+) -> Result<impl Stream<Item = Told> + Send + use<>, ApiError> {
     find(&tenant, source, id).await?;
     let Some(seat) = app.streams.take(tenant.workspace_id()) else {
         let detail = "too many runs are being watched on this host; close one, or ask for the run now and then instead";
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", detail).retry_after(10));
     };
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let bearer = text(header::AUTHORIZATION).unwrap_or_default();
     let watch = Watch {
         app,
         tenant,
         run: id,
-        bearer: bearer.split_once(' ').map_or("", |(_, token)| token.trim()).to_owned(),
-        sent: text(HeaderName::from_static("last-event-id")),
+        bearer: bearer(headers).unwrap_or_default().to_owned(),
+        sent: headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned),
         first: None,
         fresh: true,
         over: false,
         _seat: seat,
     };
-    let stream = stream::unfold(watch, |mut watch| async move {
-        let event = watch.next().await?;
-        Some((Ok::<_, Infallible>(event), watch))
+    Ok(stream::unfold(watch, |mut watch| async move {
+        let told = watch.next().await?;
+        Some((told, watch))
+    }))
+}
+
+/// What is told as server-sent events: a state as `show` writes it, an early end as code and detail.
+pub(super) fn stream(
+    told: impl Stream<Item = Told> + Send + 'static,
+    show: impl Fn(RunState) -> String + Send + 'static,
+) -> Response {
+    let events = told.map(move |told| {
+        Ok::<_, Infallible>(match told {
+            Told::State { id, state, last } => {
+                Event::default().id(id).event(if last { "done" } else { "state" }).data(show(*state))
+            }
+            Told::End { code, detail } => {
+                Event::default().event("end").data(serde_json::json!({ "code": code, "detail": detail }).to_string())
+            }
+        })
     });
-    let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }
 
 struct Watch {
@@ -99,7 +148,7 @@ struct Watch {
 
 impl Watch {
     /// The next event; `None` ends the stream.
-    async fn next(&mut self) -> Option<Event> {
+    async fn next(&mut self) -> Option<Told> {
         while !self.over {
             if !std::mem::take(&mut self.fresh) {
                 let stopping = self.app.stopping();
@@ -119,17 +168,15 @@ impl Watch {
                 continue;
             }
             self.sent = Some(id.clone());
-            let name = if self.over { "done" } else { "state" };
-            let state = self.state(run, self.app.clock.now());
-            return Some(Event::default().id(id).event(name).data(serde_json::to_string(&state).unwrap_or_default()));
+            let state = Box::new(self.state(run, self.app.clock.now()));
+            return Some(Told::State { id, state, last: self.over });
         }
         None
     }
 
-    fn end(&mut self, code: &str, detail: &str) -> Option<Event> {
+    fn end(&mut self, code: &'static str, detail: &'static str) -> Option<Told> {
         self.over = true;
-        let data = serde_json::json!({ "code": code, "detail": detail });
-        Some(Event::default().event("end").data(data.to_string()))
+        Some(Told::End { code, detail })
     }
 
     /// As at the first request: the credential holds, and the caller may see this source.

@@ -25,7 +25,7 @@ use crate::{app::App, sources};
 const FAILED_ITEMS: i64 = 100;
 
 /// Which runs.
-#[derive(Deserialize, IntoParams)]
+#[derive(Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
     /// queued, running, waiting, succeeded, partial, failed or cancelled.

@@ -51,11 +51,11 @@ pub(super) async fn preview(
 #[derive(Serialize, ToSchema)]
 pub(super) struct Upcoming {
     /// The moment the schedule names, in UTC.
-    slot: DateTime<Utc>,
+    pub slot: DateTime<Utc>,
     /// The same as a clock in the schedule's time zone shows it.
-    local: DateTime<FixedOffset>,
+    pub local: DateTime<FixedOffset>,
     /// When the sync starts: later by this source's share of the jitter.
-    starts_at: DateTime<Utc>,
+    pub starts_at: DateTime<Utc>,
 }
 
 impl From<(Start, LocalTime)> for Upcoming {
@@ -67,11 +67,11 @@ impl From<(Start, LocalTime)> for Upcoming {
 /// A schedule and where it stands.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ScheduleView {
-    schedule: ScheduleBody,
+    pub schedule: ScheduleBody,
     /// The next ten; none while the source is paused.
-    upcoming: Vec<Upcoming>,
+    pub upcoming: Vec<Upcoming>,
     /// A moment that waits for the present run to end.
-    queued: Option<DateTime<Utc>>,
+    pub queued: Option<DateTime<Utc>>,
 }
 
 impl From<Outlook> for ScheduleView {
@@ -86,15 +86,15 @@ impl From<Outlook> for ScheduleView {
 pub(super) struct Past {
     /// sync or full.
     #[schema(value_type = String)]
-    kind: ScheduleKind,
-    slot: DateTime<Utc>,
+    pub kind: ScheduleKind,
+    pub slot: DateTime<Utc>,
     /// When it was dealt with.
-    fired_at: DateTime<Utc>,
+    pub fired_at: DateTime<Utc>,
     /// started, queued (waits for the present run), skipped (the source was busy) or missed (longer ago than `catch_up`).
     #[schema(value_type = String)]
-    outcome: SlotOutcome,
+    pub outcome: SlotOutcome,
     /// The run it started.
-    run_id: Option<Uuid>,
+    pub run_id: Option<Uuid>,
 }
 
 impl From<PastSlot> for Past {
@@ -106,10 +106,10 @@ impl From<PastSlot> for Past {
 /// A source's schedules, ahead and past.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Schedules {
-    schedule: Option<ScheduleView>,
-    full_schedule: Option<ScheduleView>,
+    pub schedule: Option<ScheduleView>,
+    pub full_schedule: Option<ScheduleView>,
     /// The last twenty moments of both, newest first.
-    past: Vec<Past>,
+    pub past: Vec<Past>,
 }
 
 /// Show the next ten starts of a source's schedules, and what became of the last ones
@@ -139,7 +139,7 @@ pub(super) async fn get(
 pub(super) struct PauseRequest {
     /// For whoever finds it paused; 1 to 500 characters.
     #[schema(example = "The shop moves to another server until Friday")]
-    note: String,
+    pub note: String,
 }
 
 /// Pause a source: its schedules wait; syncs by hand go on

@@ -178,17 +178,17 @@ pub(super) async fn check(
 #[serde(default, deny_unknown_fields)]
 pub(super) struct SyncRequest {
     /// Read everything again.
-    full: bool,
+    pub full: bool,
     /// Delete what is gone even when the deletion guard would hold it.
-    accept_deletions: bool,
+    pub accept_deletions: bool,
 }
 
 /// A run that was asked for.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Queued {
-    run_id: Uuid,
+    pub run_id: Uuid,
     /// Always `queued`.
-    status: &'static str,
+    pub status: &'static str,
 }
 
 impl Queued {

@@ -31,19 +31,19 @@ pub(super) struct NewWorkspace {
 /// A workspace.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Workspace {
-    id: Uuid,
-    name: String,
-    slug: String,
+    pub id: Uuid,
+    pub name: String,
+    pub slug: String,
     /// `system_prompt`, `answer_mode` (auto or extract), `top_k`, `language`, `refusal_text`.
     #[schema(value_type = Object)]
-    settings: workspace::Settings,
+    pub settings: workspace::Settings,
     /// `platform` (shopify, woocommerce, bigcommerce, magento or custom), `store_url`, `currency`, `locale`, `catalog_source_id`,
     /// `order_lookup_url`.
     #[schema(value_type = Option<Object>)]
-    commerce: Option<workspace::Commerce>,
+    pub commerce: Option<workspace::Commerce>,
     /// Since when it can be read only.
-    archived_at: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
+    pub archived_at: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
 }
 
 impl From<workspace::Workspace> for Workspace {
