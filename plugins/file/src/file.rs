@@ -19,7 +19,7 @@ pub(crate) enum Form {
 }
 
 /// Extensions that are read when the configuration names none, with their media types.
-const SUPPORTED: [(&str, &str); 15] = [
+const SUPPORTED: [(&str, &str); 30] = [
     ("md", "text/markdown"),
     ("markdown", "text/markdown"),
     ("txt", "text/plain"),
@@ -35,6 +35,21 @@ const SUPPORTED: [(&str, &str); 15] = [
     ("jsonl", "application/x-ndjson"),
     ("ndjson", "application/x-ndjson"),
     ("log", "text/plain"),
+    ("pdf", "application/pdf"),
+    ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    ("docm", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ("xlsm", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ("xlsb", "application/vnd.ms-excel.sheet.binary.macroenabled.12"),
+    ("xls", "application/vnd.ms-excel"),
+    ("pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+    ("pptm", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+    ("odt", "application/vnd.oasis.opendocument.text"),
+    ("ods", "application/vnd.oasis.opendocument.spreadsheet"),
+    ("odp", "application/vnd.oasis.opendocument.presentation"),
+    ("epub", "application/epub+zip"),
+    ("rtf", "application/rtf"),
+    ("eml", "message/rfc822"),
 ];
 
 fn extension(path: &str) -> &str {

@@ -316,5 +316,6 @@ fn spreadsheet(source: &str, title: Option<String>, language: Option<String>) ->
             break;
         }
     }
-    rich.finish(title, language)
+    // The name of the first sheet is no title.
+    rich.outline.finish(title, language)
 }

@@ -37,7 +37,7 @@ pub(crate) fn xlsx(bytes: &[u8]) -> Result<Extracted, Failure> {
         }
         rows.end(&mut rich);
     }
-    rich.finish(title, language)
+    rich.outline.finish(title, language)
 }
 
 /// An `xlsb`.
@@ -59,7 +59,7 @@ pub(crate) fn xlsb(bytes: &[u8]) -> Result<Extracted, Failure> {
         }
         rows.end(&mut rich);
     }
-    rich.finish(title, language)
+    rich.outline.finish(title, language)
 }
 
 /// An `xls` of Excel 97 to 2003.
@@ -87,7 +87,7 @@ pub(crate) fn xls(bytes: &[u8]) -> Result<Extracted, Failure> {
         }
         rows.end(&mut rich);
     }
-    rich.finish(None, None)
+    rich.outline.finish(None, None)
 }
 
 fn visible(sheets: &[About]) -> Vec<String> {

@@ -7,8 +7,8 @@ use super::content::Piece;
 
 /// A gap wider than this part of the font's size is a space.
 const SPACE: f64 = 0.17;
-/// A gap wider than this is one between columns.
-const COLUMN: f64 = 2.0;
+/// A gap wider than this many times the font's size is one between columns; justified words stand closer.
+const COLUMN: f64 = 1.1;
 /// Lines further apart than this are paragraphs.
 const PARAGRAPH: f64 = 1.75;
 
