@@ -4,6 +4,8 @@
 mod audience;
 mod audit;
 mod chat;
+mod deleted_sources;
+mod documents;
 mod dry_runs;
 mod feed;
 mod finish;
