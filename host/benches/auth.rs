@@ -13,7 +13,7 @@ use std::{
 
 use futures::StreamExt;
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use support::{
     process::{Client, PASSWORD, Server},
     report::{Aim, Report, ms, percentile, us},

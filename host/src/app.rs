@@ -15,6 +15,7 @@ use crate::{
     audit::Audit,
     auth::{Auth, FirstAdmin, Given},
     chat::Chat,
+    documents::Documents,
     ingestion::{Push, Syncs},
     jobs::{self, Jobs},
     limits::{Limiter, streams::Streams},
@@ -63,6 +64,8 @@ pub struct App {
     pub jobs: Jobs,
     /// Pushed documents.
     pub push: Push,
+    /// Documents that are there.
+    pub documents: Documents,
     /// Knowledge queries.
     pub knowledge: Arc<Knowledge>,
     /// Chat.
@@ -119,6 +122,7 @@ impl App {
             syncs: Syncs::new(db.clone(), clock.clone(), plugins.clone(), wake.clone(), &config),
             jobs: Jobs::new(db.clone(), clock.clone()),
             push: Push::new(clock.clone(), plugins.clone(), wake.clone()),
+            documents: Documents::new(wake.clone()),
             chat: Chat::new(clock.clone(), knowledge.clone()),
             config,
             db,

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 pub mod chat;
 pub mod cli;
+pub mod documents;
 pub mod http;
 pub mod ingestion;
 pub mod jobs;

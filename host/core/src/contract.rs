@@ -247,6 +247,8 @@ pub enum Gone {
     AccessLost,
     /// Not public any more.
     Unpublished,
+    /// Its source was deleted; no connector says so.
+    SourceDeleted,
 }
 
 impl Gone {
@@ -258,6 +260,7 @@ impl Gone {
             Self::OutOfScope => "out_of_scope",
             Self::AccessLost => "access_lost",
             Self::Unpublished => "unpublished",
+            Self::SourceDeleted => "source_deleted",
         }
     }
 }

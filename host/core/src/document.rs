@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DocumentId, Instant, Position, RunId, SourceId, contract::Gone, fields::Fields, hash::Sha256Hash};
+use crate::{
+    DocumentId, Instant, Position, RunId, SourceId, citation::ConnectorRef, contract::Gone, fields::Fields,
+    hash::Sha256Hash,
+};
 
 /// Where in the original a section stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +130,8 @@ pub struct Document {
     pub external_id: String,
     /// Current version, from 1.
     pub version: i64,
+    /// The oldest version that is still kept.
+    pub oldest_version: i64,
     /// Title.
     pub title: String,
     /// `page`, `product`, …
@@ -144,13 +149,61 @@ pub struct Document {
     /// The run that brought the current version.
     pub run_id: RunId,
     /// Set when it is gone.
-    pub gone: Option<Gone>,
+    pub tombstone: Option<Tombstone>,
     /// First seen.
     pub created_at: Instant,
     /// Current version committed.
     pub updated_at: Instant,
     /// The commit that last touched it.
     pub change_seq: Position,
+}
+
+/// How a document went. It can be brought back until it is purged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// Why.
+    pub gone: Gone,
+    /// When.
+    pub at: Instant,
+    /// Who deleted it, or agreed to it, when that was a person or a key: the principal's label.
+    pub by: Option<String>,
+    /// The run that deleted it or missed it.
+    pub run_id: Option<RunId>,
+}
+
+/// One version of a document, without its text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VersionInfo {
+    /// From 1.
+    pub version: i64,
+    /// Whether it is the present one.
+    pub current: bool,
+    /// Title.
+    pub title: String,
+    /// `page`, `product`, …
+    pub kind: String,
+    /// BCP 47 tag.
+    pub language: Option<String>,
+    /// For people to open.
+    pub url: Option<String>,
+    /// Typed fields.
+    pub fields: Fields,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// Of all that a reader can see.
+    pub content_hash: Sha256Hash,
+    /// Size of the text.
+    pub text_bytes: i64,
+    /// Whether the document was there before.
+    pub outcome: Outcome,
+    /// The run that brought it.
+    pub run_id: RunId,
+    /// The source of that run: another than the document's when it was moved since.
+    pub run_source_id: SourceId,
+    /// The connector of that run.
+    pub connector: ConnectorRef,
+    /// When it was committed.
+    pub created_at: Instant,
 }
 
 /// What an index is fed with: the state of one document at a position.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, RunId, WorkspaceId};
+use crate::{JobId, RunId, SourceId, WorkspaceId};
 
 /// What a job does, with what it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,11 @@ pub enum Work {
     },
     /// Remove everything of the job's workspace.
     DeleteWorkspace,
+    /// Remove everything of a deleted source.
+    PurgeSource {
+        /// Which source.
+        source_id: SourceId,
+    },
 }
 
 /// What goes first among the jobs of a workspace.
@@ -62,13 +67,13 @@ impl NewJob {
 
 impl Work {
     /// Every kind there is.
-    pub const KINDS: [&str; 2] = ["sync", "delete_workspace"];
+    pub const KINDS: [&str; 3] = ["sync", "delete_workspace", "purge_source"];
 
     /// What it goes before when nobody says otherwise.
     pub fn priority(&self) -> Priority {
         match self {
             Self::Sync { .. } => Priority::Normal,
-            Self::DeleteWorkspace => Priority::Low,
+            Self::DeleteWorkspace | Self::PurgeSource { .. } => Priority::Low,
         }
     }
 
@@ -77,6 +82,7 @@ impl Work {
         match self {
             Self::Sync { .. } => "sync",
             Self::DeleteWorkspace => "delete_workspace",
+            Self::PurgeSource { .. } => "purge_source",
         }
     }
 }

@@ -37,6 +37,29 @@ pub struct Settings {
     pub language: Option<String>,
     /// Said when nothing was found, at most 1,000 characters.
     pub refusal_text: Option<String>,
+    /// Days a deleted document or source can be restored, 0 to 3,650; then it is purged. 30 when absent.
+    pub purge_after_days: Option<u16>,
+    /// Versions of a document that are kept, the present one included, 1 to 1,000. 20 when absent.
+    pub keep_versions: Option<u16>,
+    /// Days for which further versions are kept after they were replaced, 0 to 3,650. 90 when absent.
+    pub keep_versions_days: Option<u16>,
+}
+
+impl Settings {
+    /// Days until what was deleted is purged.
+    pub fn purge_after_days(&self) -> u16 {
+        self.purge_after_days.unwrap_or(30)
+    }
+
+    /// Versions that are kept whatever their age.
+    pub fn keep_versions(&self) -> u16 {
+        self.keep_versions.unwrap_or(20)
+    }
+
+    /// Days for which replaced versions are kept whatever their number.
+    pub fn keep_versions_days(&self) -> u16 {
+        self.keep_versions_days.unwrap_or(90)
+    }
 }
 
 /// How answers are made.

@@ -6,12 +6,12 @@
 use serde_json::Value as Json;
 use tantivy::{BitSet, schema::IndexRecordOption};
 use tributary_core::{
-    fields::as_money,
+    fields::{Fields, as_money},
     query::{FieldFilter, FieldOp, Filters},
 };
 
 use crate::{
-    fields::{exact_bool, exact_text, moment, name_hash},
+    fields::{exact_bool, exact_text, flatten, moment, name_hash},
     schema::{kind_term, language_term, source_term},
     snapshot::{Segment, Snapshot},
 };
@@ -68,16 +68,40 @@ impl Prepared {
                     || (!numbers.is_empty() && values(segment, entry, *name).any(|value| numbers.contains(&value)));
                 equal != *negated
             }
-            Condition::Compare { name, op, with } => values(segment, entry, *name).any(|value| match op {
-                FieldOp::Lt => value < *with,
-                FieldOp::Lte => value <= *with,
-                FieldOp::Gt => value > *with,
-                FieldOp::Gte => value >= *with,
-                FieldOp::Eq | FieldOp::Ne | FieldOp::In => false,
-            }),
+            Condition::Compare { name, op, with } => {
+                values(segment, entry, *name).any(|value| compares(*op, value, *with))
+            }
             Condition::UpdatedAfter(moment) => segment.updated_at.first(entry).is_some_and(|updated| updated > *moment),
             Condition::Never => false,
         })
+    }
+}
+
+/// Whether fields meet all of these conditions, as they would in a search.
+pub fn fields_hold(filters: &[FieldFilter], fields: &Fields) -> bool {
+    if filters.is_empty() {
+        return true;
+    }
+    let flat = flatten(fields, "");
+    let numbers = |name: u64| flat.numbers.iter().filter(move |(other, _)| *other == name).map(|(_, value)| *value);
+    filters.iter().map(field_condition).all(|condition| match condition {
+        Condition::Equal { terms, name, numbers: equal, negated } => {
+            let found =
+                flat.exact.iter().any(|term| terms.contains(term)) || numbers(name).any(|value| equal.contains(&value));
+            found != negated
+        }
+        Condition::Compare { name, op, with } => numbers(name).any(|value| compares(op, value, with)),
+        Condition::UpdatedAfter(_) | Condition::Never => false,
+    })
+}
+
+fn compares(op: FieldOp, value: f64, with: f64) -> bool {
+    match op {
+        FieldOp::Lt => value < with,
+        FieldOp::Lte => value <= with,
+        FieldOp::Gt => value > with,
+        FieldOp::Gte => value >= with,
+        FieldOp::Eq | FieldOp::Ne | FieldOp::In => false,
     }
 }
 

@@ -24,6 +24,7 @@ mod spelling;
 pub mod text;
 mod weights;
 
+pub use filter::fields_hold;
 pub use indexes::{IndexOptions, Indexes, SearchRequest, SearchResult};
 
 /// Why an index could not be used.

@@ -203,7 +203,7 @@ impl Chat {
         if tenant.audience().is_everything() {
             return Ok(());
         }
-        let cited: Vec<_> = citations(page).map(|citation| citation.document_id).collect();
+        let cited: Vec<_> = citations(page).map(|citation| (citation.document_id, citation.source.id)).collect();
         let admitted = tenant.admitted(&cited).await?;
         for message in &mut page.items {
             if message.citations.iter().any(|citation| !admitted.contains(&citation.document_id)) {

@@ -96,6 +96,14 @@ impl<S: Sync> FromRequestParts<S> for InstanceAdmin {
     }
 }
 
+impl Caller {
+    /// Refuses what needs more than the route itself does.
+    pub(super) fn may_also(&self, tenant: &TenantDb, action: Action) -> Result<(), ApiError> {
+        let access = self.0.access(tenant.workspace_id()).ok_or_else(|| ApiError::not_found("workspace"))?;
+        if access.power.allows(action) { Ok(()) } else { Err(forbidden(needed(&access.power, action))) }
+    }
+}
+
 /// A caller on the way to a workspace that the body or the query names.
 pub(super) struct Entrance {
     pub principal: Arc<Principal>,

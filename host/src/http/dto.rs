@@ -1,6 +1,6 @@
 //! Shapes shared by several routes, exactly as the API documents them.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     RunId, SourceId,
@@ -10,7 +10,7 @@ use tributary_core::{
     schedule::{self, Overlap, PauseReason, Rhythm, ScheduleKind},
     source::{self, Health},
 };
-use tributary_store::SourceWithRun;
+use tributary_store::{DeletedSource, SourceWithRun};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -171,6 +171,38 @@ pub(super) struct Source {
     /// Seconds the source is behind its schedule: its moment has passed, or its run waits for a worker.
     pub behind_s: i64,
     pub created_at: DateTime<Utc>,
+    /// Only of a deleted source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion: Option<SourceDeletion>,
+}
+
+/// How a source was deleted, and how long it can be restored.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SourceDeletion {
+    at: DateTime<Utc>,
+    /// `user:ID`, `key:ID` or `operator`.
+    by: Option<String>,
+    /// From when on it is removed for good.
+    purge_at: DateTime<Utc>,
+    /// Set while it is being removed: what is gone by then does not come back.
+    purging_since: Option<DateTime<Utc>>,
+    /// Documents that are still kept, hidden; fewer and fewer while it is being removed.
+    documents: i64,
+}
+
+impl Source {
+    /// A deleted one, in a workspace that removes such after so many days.
+    pub(super) fn deleted(it: DeletedSource, purge_after_days: u16) -> Self {
+        let deletion = SourceDeletion {
+            at: it.deleted_at,
+            by: it.deleted_by,
+            purge_at: it.purging_at.unwrap_or(it.deleted_at + TimeDelta::days(purge_after_days.into())),
+            purging_since: it.purging_at,
+            documents: it.documents,
+        };
+        let source = SourceWithRun { source: it.source, schedules: it.schedules, last_run: None };
+        Self { deletion: Some(deletion), behind_s: 0, ..source.into() }
+    }
 }
 
 /// Why a source is not healthy.
@@ -202,6 +234,7 @@ impl From<SourceWithRun> for Source {
         let paused =
             source.pause.as_ref().map(|pause| HealthReason { code: "paused".to_owned(), detail: pause.note.clone() });
         Self {
+            deletion: None,
             behind_s,
             health_reason: paused.or(stored),
             health_since: source.pause.as_ref().map_or(condition.since, |pause| pause.at),

@@ -12,6 +12,7 @@ mod connectors;
 mod console;
 mod credentials;
 mod deletions;
+mod document_moves;
 mod documents;
 mod dry_runs;
 mod dto;
@@ -28,9 +29,11 @@ mod request_id;
 mod run_events;
 mod runs;
 mod schedules;
+mod source_life;
 mod sources;
 mod sse;
 mod users;
+mod versions;
 mod widgets;
 mod workspaces;
 
@@ -138,9 +141,22 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
         .merge(may(Action::Chat, new().routes(routes!(chat::chat)).routes(routes!(messages::list))))
         .merge(may(
             Action::ReadKnowledge,
-            new().routes(routes!(knowledge::query)).routes(routes!(documents::list)).routes(routes!(documents::get)),
+            new()
+                .routes(routes!(knowledge::query))
+                .routes(routes!(documents::list))
+                .routes(routes!(documents::count))
+                .routes(routes!(documents::get))
+                .routes(routes!(versions::list))
+                .routes(routes!(versions::get))
+                .routes(routes!(versions::diff)),
         ))
-        .merge(may(Action::WriteDocuments, documents::push_route().routes(routes!(documents::delete))))
+        .merge(may(
+            Action::WriteDocuments,
+            documents::push_route()
+                .routes(routes!(documents::delete))
+                .routes(routes!(document_moves::restore))
+                .routes(routes!(document_moves::move_to)),
+        ))
         .merge(may(
             Action::ReadSources,
             new()
@@ -160,6 +176,8 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
             new()
                 .routes(routes!(sources::create))
                 .routes(routes!(sources::update, sources::delete))
+                .routes(routes!(source_life::restore))
+                .routes(routes!(source_life::copy))
                 .routes(routes!(sources::check))
                 .routes(routes!(sources::sync))
                 .routes(routes!(schedules::pause))

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::{Json as Body, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use tributary_core::{RunId, SourceId, WorkspaceId};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
     ApiError,
-    access::Tenant,
+    access::{Caller, Tenant},
     dto::{List, Paging, ScheduleBody, Source},
     extract::{Json, OptionalJson, Path, Query},
 };
@@ -79,12 +79,29 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Body(source.into())))
 }
 
+/// Which sources.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SourcesQuery {
+    /// Those that are deleted and can be restored, instead of those that are there.
+    deleted: Option<bool>,
+}
+
 /// List sources
 #[utoipa::path(
-    get, path = "/api/v1/workspaces/{workspace_id}/sources", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), Paging),
+    get, path = "/api/v1/workspaces/{workspace_id}/sources", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), SourcesQuery, Paging),
     responses((status = 200, body = List<Source>), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
 )]
-pub(super) async fn list(Tenant(tenant): Tenant, Query(paging): Query<Paging>) -> Result<Body<List<Source>>, ApiError> {
+pub(super) async fn list(
+    Tenant(tenant): Tenant,
+    Query(query): Query<SourcesQuery>,
+    Query(paging): Query<Paging>,
+) -> Result<Body<List<Source>>, ApiError> {
+    if query.deleted == Some(true) {
+        let days = tenant.workspace().await?.settings.purge_after_days();
+        let page = tenant.list_deleted_sources(paging.cursor.map(SourceId), paging.limit()).await?;
+        return Ok(Body(List::of(page, |it| it.source.id.to_string(), |it| Source::deleted(it, days))));
+    }
     let page = tenant.list_sources(paging.cursor.map(SourceId), paging.limit()).await?;
     Ok(Body(List::of(page, |source| source.source.id.to_string(), Into::into)))
 }
@@ -123,17 +140,27 @@ pub(super) async fn update(
     Ok(Body(app.sources.update(&tenant, id, patch).await?.into()))
 }
 
-/// Delete a source; its documents disappear at once
+/// How to delete a source.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeleteQuery {
+    /// Remove it for good now, without waiting until its time has come. Also takes a source that was deleted before.
+    purge: Option<bool>,
+}
+
+/// Delete a source; its documents disappear at once, and it can be restored until it is removed for good
 #[utoipa::path(
-    delete, path = "/api/v1/workspaces/{workspace_id}/sources/{source_id}", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("source_id" = Uuid, Path)),
+    delete, path = "/api/v1/workspaces/{workspace_id}/sources/{source_id}", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("source_id" = Uuid, Path), DeleteQuery),
     responses((status = 204, description = "Deleted"), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
 )]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,
+    Caller(caller): Caller,
     Path((_, id)): Path<(WorkspaceId, SourceId)>,
+    Query(query): Query<DeleteQuery>,
 ) -> Result<StatusCode, ApiError> {
-    app.sources.delete(&tenant, id).await?;
+    app.sources.delete(&tenant, id, &caller, query.purge.unwrap_or_default()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -234,6 +261,7 @@ impl From<sources::Error> for ApiError {
             sources::Error::NameTaken(_) => {
                 Self::new(StatusCode::CONFLICT, "name_taken", detail.clone()).at("/name", detail)
             }
+            sources::Error::NothingToCopy => Self::new(StatusCode::CONFLICT, "nothing_to_copy", detail),
             sources::Error::NothingToSync => Self::new(StatusCode::CONFLICT, "nothing_to_sync", detail),
             sources::Error::Store(error) => error.into(),
             sources::Error::Internal(error) => Self::internal(format!("{error:#}")),

@@ -34,7 +34,8 @@ pub(super) struct Workspace {
     pub id: Uuid,
     pub name: String,
     pub slug: String,
-    /// `system_prompt`, `answer_mode` (auto or extract), `top_k`, `language`, `refusal_text`.
+    /// `system_prompt`, `answer_mode` (auto or extract), `top_k`, `language`, `refusal_text`, `purge_after_days`, `keep_versions`,
+    /// `keep_versions_days`.
     #[schema(value_type = Object)]
     pub settings: workspace::Settings,
     /// `platform` (shopify, woocommerce, bigcommerce, magento or custom), `store_url`, `currency`, `locale`, `catalog_source_id`,

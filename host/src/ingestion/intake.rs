@@ -33,11 +33,20 @@ pub struct Limits {
     pub fields: usize,
     /// Bytes of all fields as JSON.
     pub fields_bytes: usize,
+    /// Bytes of what is told about where it comes from, as JSON.
+    pub provenance_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { external_id_bytes: 1_024, title_chars: 500, text_bytes: 16 << 20, fields: 200, fields_bytes: 64 << 10 }
+        Self {
+            external_id_bytes: 1_024,
+            title_chars: 500,
+            text_bytes: 16 << 20,
+            fields: 200,
+            fields_bytes: 64 << 10,
+            provenance_bytes: 16 << 10,
+        }
     }
 }
 
@@ -158,6 +167,8 @@ impl Intake {
             )));
         }
         self.check_fields(&item.fields)?;
+        let provenance = clean(item.provenance);
+        self.check_provenance(&provenance)?;
         let title = [item.title.as_str(), extracted.title.as_deref().unwrap_or_default(), file_name(&item.external_id)]
             .iter()
             .map(|title| text::line(title))
@@ -167,8 +178,8 @@ impl Intake {
         let language = item.language.or(extracted.language).filter(|tag| is_language_tag(tag));
         let url = item.url.filter(|url| is_web_address(url));
         let chunks = chunk(&extracted.sections);
-        let content_hash = content_hash(&title, &kind, language.as_deref(), url.as_deref(), &item.fields, &chunks);
-        let provenance = bounded(item.provenance);
+        let told = (title.as_str(), kind.as_str(), language.as_deref(), url.as_deref());
+        let content_hash = content_hash(told, &item.fields, &provenance, &chunks);
         Ok(DocumentDraft {
             external_id: item.external_id,
             fingerprint: item.fingerprint.filter(|fingerprint| fingerprint.len() <= 512),
@@ -184,6 +195,17 @@ impl Intake {
                 chunks,
             }),
         })
+    }
+
+    fn check_provenance(&self, provenance: &Provenance) -> Result<(), Failure> {
+        let bytes = serde_json::to_vec(provenance).map_or(0, |json| json.len());
+        if bytes > self.limits.provenance_bytes {
+            return Err(too_large(format!(
+                "its provenance has {bytes} bytes as JSON, at most {} are taken; put what is to be searched into the fields",
+                self.limits.provenance_bytes
+            )));
+        }
+        Ok(())
     }
 
     fn check_fields(&self, fields: &Fields) -> Result<(), Failure> {
@@ -223,17 +245,16 @@ fn next<T>(queue: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
     queue.lock().unwrap_or_else(|broken| broken.into_inner()).next()
 }
 
-/// Equal exactly when nothing a reader can see has changed.
+/// Equal exactly when nothing that is said has changed. A source's own marks of a state (revision, entity tag, dates) are no content: they
+/// are as they were when the version came.
 fn content_hash(
-    title: &str,
-    kind: &str,
-    language: Option<&str>,
-    url: Option<&str>,
+    told: (&str, &str, Option<&str>, Option<&str>),
     fields: &Fields,
+    provenance: &Provenance,
     chunks: &[ChunkDraft],
 ) -> Sha256Hash {
-    let seen = (title, kind, language, url, fields, chunks);
-    Sha256Hash::of(serde_json::to_vec(&seen).unwrap_or_default())
+    let Provenance { authors, path, license, .. } = provenance;
+    Sha256Hash::of(serde_json::to_vec(&(told, fields, authors, path, license, chunks)).unwrap_or_default())
 }
 
 fn check_id(id: &str, limit: usize) -> Result<(), Failure> {
@@ -264,17 +285,16 @@ fn is_web_address(url: &str) -> bool {
         && !url.chars().any(|c| c.is_control() || c == ' ')
 }
 
-fn bounded(mut provenance: Provenance) -> Provenance {
+/// Without control characters, and without an address that no browser may be sent to.
+fn clean(mut provenance: Provenance) -> Provenance {
+    let printable = |text: &mut String| text.retain(|c| !c.is_control());
     for text in
         [&mut provenance.retrieved_from, &mut provenance.revision, &mut provenance.etag, &mut provenance.license]
     {
-        *text = text.take().filter(|text| text.len() <= 2_048);
+        text.iter_mut().for_each(printable);
     }
+    provenance.authors.iter_mut().chain(&mut provenance.path).for_each(printable);
     provenance.url = provenance.url.filter(|url| is_web_address(url));
-    for list in [&mut provenance.authors, &mut provenance.path] {
-        list.truncate(100);
-        list.iter_mut().for_each(|entry| *entry = printable(entry, 500));
-    }
     provenance
 }
 

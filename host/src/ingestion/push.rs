@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use tributary_core::{
     Clock, DocumentId, Position, RunId, SourceId,
     document::{DocumentDraft, Outcome},
+    principal::Principal,
     run::{FailedItem, Trigger},
     source::PUSH_CONNECTOR,
 };
@@ -180,14 +181,14 @@ impl Push {
         Ok(PushOutcome { run_id: pushed.run_id, position, results })
     }
 
-    /// Deletes a pushed document; it is gone from answers at once.
-    pub async fn delete(&self, tenant: &TenantDb, id: DocumentId) -> Result<(), PushError> {
-        let found = tenant.find_document(id).await?.ok_or(PushError::NoSuchDocument)?;
-        let source = tenant.get_source(found.document.source_id).await?;
+    /// Deletes a pushed document; it is gone from answers at once, and can be restored until it is purged.
+    pub async fn delete(&self, tenant: &TenantDb, id: DocumentId, by: &Principal) -> Result<(), PushError> {
+        let found = tenant.find_listed(id).await?.ok_or(PushError::NoSuchDocument)?;
+        let source = tenant.get_source(found.source_id).await?;
         if source.connector.id != PUSH_CONNECTOR {
             return Err(PushError::KeptBySource(source.name));
         }
-        tenant.delete_document(id).await?.ok_or(PushError::NoSuchDocument)?;
+        tenant.delete_document(id, &by.label(), self.clock.now()).await?.ok_or(PushError::NoSuchDocument)?;
         self.wake.documents();
         Ok(())
     }

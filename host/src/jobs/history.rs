@@ -8,6 +8,7 @@ use tributary_core::Instant;
 use tributary_store::{Result, SystemDb};
 use uuid::Uuid;
 
+use super::retention::Retention;
 use crate::app::App;
 
 /// The chore's name in the record.
@@ -60,12 +61,14 @@ async fn turn(system: &SystemDb, holder: &str, remember: Remember, now: Instant)
 }
 
 async fn forget(system: &SystemDb, remember: Remember, now: Instant) -> Result<u64> {
+    let retention = Retention::read(system, now).await?;
     let mut forgotten = 0;
     for _ in 0..SLICES {
         let slice = system.forget_jobs(millis(remember.jobs), millis(remember.dead_jobs), SLICE).await?
             + system.purge_identity(now - IDENTITY, SLICE).await?
             + system.forget_slots(millis(SLOTS), SLICE).await?
-            + system.forget_seen(SLICE).await?;
+            + system.forget_seen(SLICE).await?
+            + retention.slice(system).await?;
         forgotten += slice;
         if slice == 0 {
             break;

@@ -6,6 +6,7 @@
 mod admin;
 mod backoff;
 mod history;
+mod retention;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use uuid::Uuid;
 pub use admin::{Error, Jobs, Retried};
 pub use backoff::pause;
 
-use crate::app::App;
+use crate::{app::App, sources};
 
 /// How long a pool rests when the database does not answer.
 const UNREACHABLE: Duration = Duration::from_secs(1);
@@ -82,5 +83,8 @@ async fn work(app: &App, lease: Lease, lease_ms: i64, shutdown: &CancellationTok
     match lease.work {
         Work::Sync { run_id } => app.syncs.work(lease, run_id, shutdown).await,
         Work::DeleteWorkspace => app.workspaces.remove(lease, lease_ms, shutdown).await,
+        Work::PurgeSource { source_id } => {
+            sources::purge(&app.db.system(), app.clock.as_ref(), lease, source_id, lease_ms, shutdown).await;
+        }
     }
 }

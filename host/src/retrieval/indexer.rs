@@ -106,11 +106,26 @@ impl Indexer {
             spawn_blocking(move || indexes.remove(workspace)).await??;
             applied = 0;
         }
+        // What is purged is not in the feed any more: an index that may hold it is built anew. One that begins holds nothing.
+        let purged = tenant.purged_position().await?;
+        if 0 < applied && applied < purged {
+            tracing::info!(%workspace, applied, purged, "the search index missed deletions that were purged since; building it anew");
+            let indexes = self.indexes.clone();
+            spawn_blocking(move || indexes.remove(workspace)).await??;
+            applied = 0;
+        }
+        let known_purged = if applied == 0 { purged } else { 0 };
         let mut cursor = FeedCursor::at(applied);
         // The part read so far of a transaction that does not fit into one batch: it is indexed whole. Only tombstones come in such numbers.
         let mut documents = Vec::new();
         while applied < target && !shutdown.is_cancelled() {
             let changes = tenant.changes_after(cursor, BATCH).await?;
+            if changes.purged > known_purged.max(cursor.position) {
+                // Purged while this read. The next look begins anew.
+                let indexes = self.indexes.clone();
+                spawn_blocking(move || indexes.remove(workspace)).await??;
+                return Ok(0);
+            }
             cursor = changes.up_to;
             documents.extend(changes.documents);
             let up_to = cursor.complete();

@@ -1,6 +1,7 @@
 //! Sources: making and changing them, and asking for a sync.
 
 mod config_schema;
+mod life;
 mod schedules;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::{
     wake::Wake,
 };
 
+pub use life::purge;
 pub use schedules::{LocalTime, Outlook};
 
 /// A field at fault: JSON pointer into the request body, and what is wrong.
@@ -78,6 +80,9 @@ pub enum Error {
     /// Push sources have nothing to sync.
     #[error("documents are pushed into this source; there is nothing to sync")]
     NothingToSync,
+    /// Nor to copy.
+    #[error("documents are pushed into this source; make one in the other workspace and push them there")]
+    NothingToCopy,
     /// The record.
     #[error(transparent)]
     Store(#[from] tributary_store::Error),
@@ -187,13 +192,6 @@ impl Sources {
             .await
             .map_err(|error| name_taken(error, name.as_deref().unwrap_or_default()))?;
         self.get(tenant, id).await
-    }
-
-    /// Hides a source and its documents at once.
-    pub async fn delete(&self, tenant: &TenantDb, id: SourceId) -> Result<(), Error> {
-        tenant.delete_source(id, self.clock.now()).await?;
-        self.wake.documents();
-        Ok(())
     }
 
     /// Asks for a run; it starts as soon as a worker is free.

@@ -7,6 +7,8 @@ use super::Error;
 const LONGEST_PROMPT: usize = 8_000;
 const LONGEST_REFUSAL: usize = 1_000;
 const MOST_PASSAGES: u16 = 50;
+const MOST_DAYS: u16 = 3_650;
+const MOST_VERSIONS: u16 = 1_000;
 const LONGEST_URL_BYTES: usize = 2_048;
 
 pub(super) fn check_settings(settings: &Settings) -> Result<(), Error> {
@@ -19,6 +21,20 @@ pub(super) fn check_settings(settings: &Settings) -> Result<(), Error> {
     }
     if settings.top_k.is_some_and(|top_k| !(1..=MOST_PASSAGES).contains(&top_k)) {
         return invalid("/settings/top_k", format!("top_k is between 1 and {MOST_PASSAGES}"));
+    }
+    for (pointer, days) in [
+        ("/settings/purge_after_days", settings.purge_after_days),
+        ("/settings/keep_versions_days", settings.keep_versions_days),
+    ] {
+        if days.is_some_and(|days| days > MOST_DAYS) {
+            return invalid(pointer, format!("this is 0 to {MOST_DAYS} days"));
+        }
+    }
+    if settings.keep_versions.is_some_and(|versions| !(1..=MOST_VERSIONS).contains(&versions)) {
+        return invalid(
+            "/settings/keep_versions",
+            format!("1 to {MOST_VERSIONS} versions are kept, the present one included"),
+        );
     }
     match &settings.language {
         Some(tag) if !is_language_tag(tag) => invalid("/settings/language", language_tag(tag)),

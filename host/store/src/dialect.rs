@@ -12,6 +12,7 @@
 //! | `{json $1}` | a text as a value of a JSON column that keeps it as it is |
 //! | `{now}` | the database's clock (PostgreSQL), the machine's (SQLite) |
 //! | `{later $1}` | that clock plus so many milliseconds |
+//! | `{day d.at}` | the day of a moment in UTC: `2026-11-23` |
 //! | `{lock}`, `{lock a, b}` | lock the rows read until the transaction ends; SQLite has one writer anyway |
 //! | `{skip locked a}` | the same for rows of `a`, passing over those that somebody else has locked |
 //! | `{alone a.id}` | whether nobody else who asks this has the id; if so it is ours until the transaction ends |
@@ -80,6 +81,7 @@ fn sqlite(name: &str, argument: &str) -> String {
         "texts" => format!("(SELECT value FROM json_each({argument}))"),
         "now" => "strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')".to_owned(),
         "later" => format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', (({argument}) / 1000.0) || ' seconds')"),
+        "day" => format!("substr({argument}, 1, 10)"),
         "lock" | "skip" => String::new(),
         "alone" => "TRUE".to_owned(),
         "json" => argument.to_owned(),
@@ -123,6 +125,7 @@ fn postgres(name: &str, argument: &str) -> String {
         "texts" => format!("(SELECT value FROM json_array_elements_text(CAST({argument} AS json)) AS value)"),
         "now" => "clock_timestamp()".to_owned(),
         "later" => format!("(clock_timestamp() + ({argument}) * interval '1 millisecond')"),
+        "day" => format!("to_char({argument} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"),
         "json" => format!("CAST({argument} AS json)"),
         "look" => {
             let (table, name, condition) = look_up(argument);

@@ -1,12 +1,11 @@
-//! Documents as people see them: lists, texts, versions, deletion.
+//! Documents as people see them, with their text. Lists are in `listing`, versions in `versions`, deletion in `tombstones`.
 
 use std::collections::HashMap;
 
 use sqlx::types::Json;
 use tributary_core::{
-    DocumentId, Instant, Position, SourceId,
-    contract::Gone,
-    document::{ChunkDraft, Document, Locator, Provenance},
+    DocumentId, Instant, SourceId,
+    document::{ChunkDraft, Document, Locator, Provenance, Tombstone},
     fields::Fields,
     hash::Sha256Hash,
 };
@@ -16,21 +15,9 @@ use crate::{
     db::Cx,
     dialect::q,
     error::{Error, Result},
-    rows::{Page, json_list, limited, named},
-    sources,
+    rows::{json_list, named},
     tenant::TenantDb,
 };
-
-/// Which documents.
-#[derive(Clone, Debug, Default)]
-pub struct DocumentFilter {
-    /// Of this source.
-    pub source_id: Option<SourceId>,
-    /// Of this kind.
-    pub kind: Option<String>,
-    /// Whose current version was committed after this moment.
-    pub updated_after: Option<Instant>,
-}
 
 /// A document with the text of one version; the chunks' texts, one after the other, are the text.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,11 +29,12 @@ pub struct DocumentWithText {
 }
 
 #[derive(sqlx_macros::FromRow)]
-struct Row {
+pub(crate) struct Row {
     id: Uuid,
     source_id: Uuid,
     external_id: String,
     version: i64,
+    oldest_version: i64,
     title: String,
     kind: String,
     language: Option<String>,
@@ -56,6 +44,9 @@ struct Row {
     content_hash: Vec<u8>,
     run_id: Uuid,
     gone: Option<String>,
+    gone_at: Option<Instant>,
+    gone_by: Option<String>,
+    gone_run_id: Option<Uuid>,
     created_at: Instant,
     updated_at: Instant,
     change_seq: i64,
@@ -64,10 +55,11 @@ struct Row {
 /// What [`Row`] reads, from a document `d` and a version `v` of it.
 macro_rules! columns {
     () => {
-        "d.id, d.source_id, d.external_id, v.version, v.title, v.kind, v.language, v.url, v.fields, v.provenance, v.content_hash,
-         v.run_id, d.gone, d.created_at, v.created_at AS updated_at, d.change_seq"
+        "d.id, d.source_id, d.external_id, v.version, d.version - d.kept_versions + 1 AS oldest_version, v.title, v.kind, v.language, v.url, v.fields, v.provenance, v.content_hash,
+         v.run_id, d.gone, d.gone_at, d.gone_by, d.gone_run_id, d.created_at, v.created_at AS updated_at, d.change_seq"
     };
 }
+pub(crate) use columns;
 
 impl TryFrom<Row> for Document {
     type Error = Error;
@@ -82,6 +74,7 @@ impl TryFrom<Row> for Document {
             source_id: row.source_id.into(),
             external_id: row.external_id,
             version: row.version,
+            oldest_version: row.oldest_version,
             title: row.title,
             kind: row.kind,
             language: row.language,
@@ -90,7 +83,15 @@ impl TryFrom<Row> for Document {
             provenance: row.provenance.0,
             content_hash: Sha256Hash(hash),
             run_id: row.run_id.into(),
-            gone: row.gone.as_deref().map(named).transpose()?,
+            tombstone: match (row.gone, row.gone_at) {
+                (Some(gone), Some(at)) => Some(Tombstone {
+                    gone: named(&gone)?,
+                    at,
+                    by: row.gone_by,
+                    run_id: row.gone_run_id.map(Into::into),
+                }),
+                _ => None,
+            },
             created_at: row.created_at,
             updated_at: row.updated_at,
             change_seq: row.change_seq,
@@ -142,49 +143,6 @@ pub(crate) async fn chunks_of(
 }
 
 impl TenantDb {
-    /// Live documents, oldest first.
-    pub async fn list_documents(
-        &self,
-        filter: &DocumentFilter,
-        after: Option<DocumentId>,
-        limit: i64,
-    ) -> Result<Page<Document>> {
-        let limit = limited(limit);
-        if filter.kind.as_ref().is_some_and(|kind| kind.contains('\0')) {
-            return Ok(Page { items: Vec::new(), more: false });
-        }
-        let audience = self.audience();
-        let mut cx = self.read().await?;
-        let rows = q!(
-            cx,
-            fetch_all as Row,
-            concat!(
-                "SELECT ",
-                columns!(),
-                " FROM document d
-                 JOIN document_version v ON v.workspace_id = d.workspace_id AND v.document_id = d.id AND v.version = d.version
-                 WHERE d.workspace_id = $1 AND d.id > $2 AND d.gone IS NULL AND ($3 IS NULL OR d.source_id = $3)
-                     AND ($4 IS NULL OR d.kind = $4) AND ($5 IS NULL OR d.updated_at > $5)
-                     AND ($7 IS NULL OR d.source_id IN {ids $7}) AND ($8 IS NULL OR d.kind IN {texts $8})
-                     AND ($9 IS NULL OR v.fields->>$9 IN {texts $10})
-                 ORDER BY d.id LIMIT $6"
-            ),
-            self.key(),
-            after.map_or(Uuid::nil(), |id| id.0),
-            filter.source_id.map(|id| id.0),
-            filter.kind.as_ref(),
-            filter.updated_after,
-            limit + 1,
-            audience.source_ids.as_deref().map(json_list).transpose()?,
-            audience.kinds.as_deref().map(json_list).transpose()?,
-            audience.field.as_ref().map(|field| field.name.as_str()),
-            audience.field.as_ref().map(|field| json_list(&field.any_of)).transpose()?
-        )?;
-        let mut page = Page::of(rows, limit).try_map(Document::try_from)?;
-        page.items.retain(|document| audience.admits(document.source_id, &document.kind, &document.fields));
-        Ok(page)
-    }
-
     /// A live document with its current text.
     pub async fn find_document(&self, id: DocumentId) -> Result<Option<DocumentWithText>> {
         self.text_of(id, None).await
@@ -195,57 +153,80 @@ impl TenantDb {
         self.text_of(id, Some(version)).await
     }
 
+    /// Both the version and the present one must be open to the caller: what was withdrawn is not read from the past, and what was not
+    /// yet given out neither.
     async fn text_of(&self, id: DocumentId, version: Option<i64>) -> Result<Option<DocumentWithText>> {
         let mut cx = self.read().await?;
+        let Some(present) = self.visible(&mut cx, id).await?.filter(|it| it.tombstone.is_none()) else {
+            return Ok(None);
+        };
+        let document = match version.filter(|version| *version != present.version) {
+            None => present,
+            Some(version) => {
+                let row = q!(
+                    cx,
+                    fetch_optional as Row,
+                    concat!(
+                        "SELECT ",
+                        columns!(),
+                        " FROM document d JOIN document_version v ON v.workspace_id = d.workspace_id AND v.document_id = d.id
+                         WHERE d.workspace_id = $1 AND d.id = $2 AND v.version = $3"
+                    ),
+                    self.key(),
+                    id.0,
+                    version
+                )?;
+                let Some(row) = row else { return Ok(None) };
+                let document = Document::try_from(row)?;
+                if !self.audience().admits(document.source_id, &document.kind, &document.fields) {
+                    return Ok(None);
+                }
+                document
+            }
+        };
+        let mut chunks = chunks_of(&mut cx, self.key(), [(id, document.version)].into_iter()).await?;
+        Ok(Some(DocumentWithText { document, chunks: chunks.remove(&id).unwrap_or_default() }))
+    }
+
+    /// A live document without its text.
+    pub async fn find_listed(&self, id: DocumentId) -> Result<Option<Document>> {
+        Ok(self.visible(&mut self.read().await?, id).await?.filter(|it| it.tombstone.is_none()))
+    }
+
+    /// Of these documents, the sources of those that are live and that the caller may see.
+    pub async fn sources_of(&self, ids: &[DocumentId]) -> Result<HashMap<DocumentId, SourceId>> {
+        let mut cx = self.read().await?;
+        let rows = q!(
+            cx,
+            fetch_all as (Uuid, Uuid, String, Json<Fields>),
+            "SELECT d.id, d.source_id, v.kind, v.fields FROM document d
+             JOIN document_version v ON v.workspace_id = d.workspace_id AND v.document_id = d.id AND v.version = d.version
+             WHERE d.workspace_id = $1 AND {key d.id: $2} AND d.gone IS NULL",
+            self.key(),
+            json_list(ids)?
+        )?;
+        let admitted = rows
+            .into_iter()
+            .filter(|(_, source, kind, fields)| self.audience().admits(SourceId(*source), kind, fields));
+        Ok(admitted.map(|(id, source, ..)| (id.into(), source.into())).collect())
+    }
+
+    /// A document as it is now, live or gone, when the caller may see it.
+    pub(crate) async fn visible(&self, cx: &mut Cx, id: DocumentId) -> Result<Option<Document>> {
         let row = q!(
             cx,
             fetch_optional as Row,
             concat!(
                 "SELECT ",
                 columns!(),
-                " FROM document d JOIN document_version v ON v.workspace_id = d.workspace_id AND v.document_id = d.id
-                     AND v.version = COALESCE($3, d.version)
-                 WHERE d.workspace_id = $1 AND d.id = $2 AND d.gone IS NULL"
+                " FROM document d
+                 JOIN document_version v ON v.workspace_id = d.workspace_id AND v.document_id = d.id AND v.version = d.version
+                 WHERE d.workspace_id = $1 AND d.id = $2"
             ),
-            self.key(),
-            id.0,
-            version
-        )?;
-        let Some(row) = row else { return Ok(None) };
-        let document = Document::try_from(row)?;
-        if !self.audience().admits(document.source_id, &document.kind, &document.fields) {
-            return Ok(None);
-        }
-        let mut chunks = chunks_of(&mut cx, self.key(), [(id, document.version)].into_iter()).await?;
-        Ok(Some(DocumentWithText { document, chunks: chunks.remove(&id).unwrap_or_default() }))
-    }
-
-    /// Hides a document at once; its versions stay, so that old citations can say what they rested on. `None`: no such live document.
-    pub async fn delete_document(&self, id: DocumentId) -> Result<Option<Position>> {
-        let mut cx = self.write().await?;
-        let source = q!(
-            cx,
-            fetch_optional as (Uuid),
-            "SELECT source_id FROM document WHERE workspace_id = $1 AND id = $2 AND gone IS NULL",
             self.key(),
             id.0
         )?;
-        let Some(source) = source else { return Ok(None) };
-        sources::lock(&mut cx, self.key(), source.into()).await?;
-        let position = self.next_position(&mut cx).await?;
-        let hidden = q!(
-            cx,
-            execute,
-            "UPDATE document SET gone = $3, change_seq = $4 WHERE workspace_id = $1 AND id = $2 AND gone IS NULL",
-            self.key(),
-            id.0,
-            Gone::Deleted.as_str(),
-            position
-        )?;
-        if hidden == 0 {
-            return Ok(None);
-        }
-        cx.commit().await?;
-        Ok(Some(position))
+        let document = row.map(Document::try_from).transpose()?;
+        Ok(document.filter(|it| self.audience().admits(it.source_id, &it.kind, &it.fields)))
     }
 }

@@ -10,6 +10,7 @@ use tributary_core::{
 use uuid::Uuid;
 
 use crate::{
+    db::Cx,
     dialect::q,
     documents,
     error::{Error, Result},
@@ -62,6 +63,8 @@ pub struct Changes {
     pub up_to: FeedCursor,
     /// Whether there was more at the time.
     pub more: bool,
+    /// The newest commit of a document that was purged since: whoever had not read that far cannot know of all that is gone.
+    pub purged: Position,
 }
 
 #[derive(sqlx_macros::FromRow)]
@@ -86,6 +89,16 @@ impl TenantDb {
         let mut cx = self.read().await?;
         let position = q!(cx, fetch_optional as (i64), "SELECT change_seq FROM workspace WHERE id = $1", self.key())?;
         position.ok_or(Error::NotFound("workspace"))
+    }
+
+    /// The newest commit of a document that was purged; 0 when none was.
+    pub async fn purged_position(&self) -> Result<Position> {
+        self.purged(&mut self.read().await?).await
+    }
+
+    async fn purged(&self, cx: &mut Cx) -> Result<Position> {
+        let purged = q!(cx, fetch_optional as (i64), "SELECT purged_seq FROM workspace WHERE id = $1", self.key())?;
+        purged.ok_or(Error::NotFound("workspace"))
     }
 
     /// Documents that changed after a place in the feed, as they are now. Nothing is skipped: a document that changes again while the
@@ -129,6 +142,8 @@ impl TenantDb {
 
         let live = rows.iter().filter(|row| row.gone.is_none()).map(|row| (row.id.into(), row.version));
         let mut chunks = documents::chunks_of(&mut cx, self.key(), live).await?;
+        // Read last: what was purged before the documents were read shows.
+        let purged = self.purged(&mut cx).await?;
         let documents = rows.into_iter().map(|row| {
             let id = DocumentId::from(row.id);
             let live = row.gone.is_none().then(|| LiveDocument {
@@ -144,7 +159,7 @@ impl TenantDb {
             });
             IndexedDocument { id, change_seq: row.change_seq, live }
         });
-        Ok(Changes { documents: documents.collect(), up_to, more: next.is_some() })
+        Ok(Changes { documents: documents.collect(), up_to, more: next.is_some(), purged })
     }
 }
 

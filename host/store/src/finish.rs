@@ -138,7 +138,7 @@ impl TenantDb {
             }
             match &missing {
                 Some(missing) if dry => self.preview_deletions(&mut cx, run.id, &missing.documents).await?,
-                Some(missing) if held.is_none() => self.prune(&mut cx, &run, missing).await?,
+                Some(missing) if held.is_none() => self.prune(&mut cx, &run, missing, finish.now).await?,
                 _ => {}
             }
             if !dry {
@@ -172,7 +172,7 @@ impl TenantDb {
     }
 
     /// Removes what the run did not name.
-    async fn prune(&self, cx: &mut Cx, run: &Run, missing: &Missing) -> Result<()> {
+    async fn prune(&self, cx: &mut Cx, run: &Run, missing: &Missing, now: Instant) -> Result<()> {
         self.prune_containers(cx, run, &missing.seen).await?;
         if missing.documents.is_empty() {
             return Ok(());
@@ -182,11 +182,14 @@ impl TenantDb {
             q!(
                 cx,
                 execute,
-                "UPDATE document SET gone = $3, change_seq = $4 WHERE workspace_id = $1 AND id IN {ids $2}",
+                "UPDATE document SET gone = $3, change_seq = $4, gone_at = $5, gone_by = NULL, gone_run_id = $6
+                 WHERE workspace_id = $1 AND id IN {ids $2}",
                 self.key(),
                 json_list(slice)?,
                 Gone::Deleted.as_str(),
-                position
+                position,
+                now,
+                run.id.0
             )?;
         }
         q!(

@@ -77,15 +77,34 @@ struct DocumentRow {
 
 /// The limits a source has of its own.
 pub(crate) async fn guard(cx: &mut Cx, workspace: Uuid, source: SourceId) -> Result<Option<Prune>> {
-    let own = q!(
+    let own = own(cx, workspace, source).await?;
+    Ok(own.map(|(percent, max_items)| Prune { max_share: percent as f64 / 100.0, max_items }))
+}
+
+/// Gives a locked or new source limits of its own, or takes them away.
+pub(crate) async fn limit(cx: &mut Cx, workspace: Uuid, source: SourceId, limits: Option<(i64, i64)>) -> Result<()> {
+    q!(
+        cx,
+        execute,
+        "UPDATE source SET guard_percent = $3, guard_items = $4 WHERE workspace_id = $1 AND id = $2",
+        workspace,
+        source.0,
+        limits.map(|(percent, _)| percent),
+        limits.map(|(_, items)| items)
+    )?;
+    Ok(())
+}
+
+/// The same in whole percent and documents.
+async fn own(cx: &mut Cx, workspace: Uuid, source: SourceId) -> Result<Option<(i64, i64)>> {
+    Ok(q!(
         cx,
         fetch_optional as (i64, i64),
         "SELECT guard_percent, guard_items FROM source
          WHERE workspace_id = $1 AND id = $2 AND guard_percent IS NOT NULL AND guard_items IS NOT NULL",
         workspace,
         source.0
-    )?;
-    Ok(own.map(|(percent, max_items)| Prune { max_share: percent as f64 / 100.0, max_items }))
+    )?)
 }
 
 async fn open(cx: &mut Cx, workspace: Uuid, source: SourceId) -> Result<Option<Hold>> {
@@ -113,6 +132,12 @@ impl TenantDb {
         Ok(guard(&mut self.read().await?, self.key(), source).await?.unwrap_or_default())
     }
 
+    /// The limits it has of its own, in whole percent and documents; `None`: the default holds.
+    pub async fn own_deletion_guard(&self, source: SourceId) -> Result<Option<(i64, i64)>> {
+        self.get_source(source).await?;
+        own(&mut self.read().await?, self.key(), source).await
+    }
+
     /// Sets the guard of a source, in whole percent and documents; `None` takes the default.
     pub async fn set_deletion_guard(&self, source: SourceId, limits: Option<(i64, i64)>) -> Result<()> {
         if !self.audience().admits_source(source) {
@@ -120,15 +145,7 @@ impl TenantDb {
         }
         let mut cx = self.write().await?;
         sources::lock(&mut cx, self.key(), source).await?;
-        q!(
-            cx,
-            execute,
-            "UPDATE source SET guard_percent = $3, guard_items = $4 WHERE workspace_id = $1 AND id = $2",
-            self.key(),
-            source.0,
-            limits.map(|(percent, _)| percent),
-            limits.map(|(_, items)| items)
-        )?;
+        limit(&mut cx, self.key(), source, limits).await?;
         cx.commit().await
     }
 
@@ -212,11 +229,15 @@ impl TenantDb {
                 q!(
                     cx,
                     execute,
-                    "UPDATE document SET gone = $3, change_seq = $4 WHERE workspace_id = $1 AND id IN {ids $2}",
+                    "UPDATE document SET gone = $3, change_seq = $4, gone_at = $5, gone_by = $6, gone_run_id = $7
+                     WHERE workspace_id = $1 AND id IN {ids $2}",
                     self.key(),
                     json_list(slice)?,
                     Gone::Deleted.as_str(),
-                    number
+                    number,
+                    now,
+                    by,
+                    run.0
                 )?;
             }
             position = Some(number);

@@ -257,11 +257,11 @@ impl TenantDb {
             cx,
             execute,
             "INSERT INTO document_version (workspace_id, document_id, version, title, kind, language, url, fields, provenance,
-                 content_hash, text_bytes, run_id, created_at)
+                 content_hash, text_bytes, outcome, run_id, created_at)
              SELECT $1, v.document_id, v.version, v.title, v.kind, v.language, v.url, v.fields, v.provenance, v.content_hash,
-                 v.text_bytes, $3, $4
+                 v.text_bytes, v.outcome, $3, $4
              FROM {rows $2: document_id uuid, version int, title text, kind text, language text, url text, fields json, provenance json,
-                 content_hash bytes, text_bytes int} AS v",
+                 content_hash bytes, text_bytes int, outcome text} AS v",
             self.key(),
             json_list(&plan.versions)?,
             page.run_id.0,
@@ -311,7 +311,8 @@ impl TenantDb {
                  WHERE true
                  ON CONFLICT (workspace_id, source_id, external_id) DO UPDATE SET version = excluded.version, kind = excluded.kind,
                      content_hash = excluded.content_hash, fingerprint = excluded.fingerprint, basis = excluded.basis,
-                     container = excluded.container, gone = NULL, updated_at = excluded.updated_at, change_seq = excluded.change_seq",
+                     container = excluded.container, gone = NULL, gone_at = NULL, gone_by = NULL, gone_run_id = NULL,
+                     kept_versions = document.kept_versions + 1, updated_at = excluded.updated_at, change_seq = excluded.change_seq",
                 self.key(),
                 json_list(&plan.documents)?,
                 page.source_id.0,
@@ -324,11 +325,13 @@ impl TenantDb {
             q!(
                 cx,
                 execute,
-                "UPDATE document SET gone = t.gone, change_seq = $3 FROM {rows $2: id uuid, gone text} AS t
-                 WHERE document.workspace_id = $1 AND document.id = t.id",
+                "UPDATE document SET gone = t.gone, change_seq = $3, gone_at = $4, gone_by = NULL, gone_run_id = $5
+                 FROM {rows $2: id uuid, gone text} AS t WHERE document.workspace_id = $1 AND document.id = t.id",
                 self.key(),
                 json_list(&plan.tombstones)?,
-                position
+                position,
+                page.now,
+                page.run_id.0
             )?;
         }
         Ok(Some(position))
@@ -669,6 +672,7 @@ impl<'a> Plan<'a> {
             provenance: &content.provenance,
             content_hash: content_hash.clone(),
             text_bytes: content.chunks.iter().map(|chunk| chunk.text.len()).sum(),
+            outcome: name_of(&outcome),
         });
         self.chunks.extend(content.chunks.iter().enumerate().map(|(chunk_no, chunk)| ChunkRow {
             document_id: id,
@@ -713,6 +717,7 @@ pub(crate) struct VersionRow<'a> {
     provenance: &'a Provenance,
     content_hash: String,
     text_bytes: usize,
+    outcome: String,
 }
 
 #[derive(Serialize)]

@@ -64,7 +64,7 @@ pub(crate) struct QueuedRow {
 }
 
 impl QueuedRow {
-    fn of(workspace_id: Uuid, id: JobId, new: NewJob) -> Result<Self> {
+    pub(crate) fn of(workspace_id: Uuid, id: JobId, new: NewJob) -> Result<Self> {
         if let Some(key) = &new.dedup_key
             && (key.is_empty() || key.len() > KEY_BYTES || key.contains('\0'))
         {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 use sqlx::types::Json;
 use tributary_core::{
-    DocumentId, Instant, RunId,
+    DocumentId, Instant, RunId, SourceId,
     citation::{CitationStatus, ConnectorRef, SourceRef},
     document::Locator,
     fields::Fields,
@@ -143,12 +143,15 @@ impl TenantDb {
         Ok(passages.collect())
     }
 
-    /// Of these documents, those that the caller may see, whether they are still live or not: one read. A document counts as what it
-    /// was in its last version.
-    pub async fn admitted(&self, ids: &[DocumentId]) -> Result<HashSet<DocumentId>> {
-        if ids.is_empty() || self.audience().is_everything() {
-            return Ok(ids.iter().copied().collect());
+    /// Of these documents, each with the source it was cited from, those that the caller may see, whether they are still live or not:
+    /// one read. A document counts as what it was in its last version. One that was purged counts by its source alone: to a caller who is
+    /// limited by more than that it is closed.
+    pub async fn admitted(&self, cited: &[(DocumentId, SourceId)]) -> Result<HashSet<DocumentId>> {
+        let audience = self.audience();
+        if cited.is_empty() || audience.is_everything() {
+            return Ok(cited.iter().map(|(id, _)| *id).collect());
         }
+        let ids: Vec<_> = cited.iter().map(|(id, _)| *id).collect();
         #[derive(sqlx_macros::FromRow)]
         struct Row {
             id: Uuid,
@@ -164,11 +167,16 @@ impl TenantDb {
              JOIN document_version v ON v.workspace_id = d.workspace_id AND v.document_id = d.id AND v.version = d.version
              WHERE d.workspace_id = $1 AND d.id IN {ids $2}",
             self.key(),
-            json_list(ids)?
+            json_list(&ids)?
         )?;
-        let admitted =
-            rows.into_iter().filter(|row| self.audience().admits(row.source_id.into(), &row.kind, &row.fields));
-        Ok(admitted.map(|row| row.id.into()).collect())
+        let known: HashSet<_> = rows.iter().map(|row| row.id).collect();
+        let by_source = audience.kinds.is_none() && audience.field.is_none();
+        let purged = cited
+            .iter()
+            .filter(|(id, source)| by_source && !known.contains(&id.0) && audience.admits_source(*source))
+            .map(|(id, _)| *id);
+        let there = rows.iter().filter(|row| audience.admits(row.source_id.into(), &row.kind, &row.fields));
+        Ok(there.map(|row| row.id.into()).chain(purged).collect())
     }
 
     /// How cited versions stand now, one answer per question: one read.

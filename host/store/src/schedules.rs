@@ -165,6 +165,30 @@ pub(crate) async fn halt(cx: &mut Cx, workspace: Uuid, source: SourceId) -> Resu
     Ok(())
 }
 
+/// Gives the schedules of a locked source their next moments.
+pub(crate) async fn go_on(
+    cx: &mut Cx,
+    workspace: Uuid,
+    source: SourceId,
+    next: &[(ScheduleKind, Option<Start>)],
+    now: Instant,
+) -> Result<()> {
+    for (kind, next) in next {
+        q!(
+            cx,
+            execute,
+            "UPDATE schedule SET next_slot_at = $4, next_at = $5, set_at = $6 WHERE workspace_id = $1 AND source_id = $2 AND kind = $3",
+            workspace,
+            source.0,
+            name_of(kind),
+            next.map(|next| next.slot),
+            next.map(|next| next.at),
+            now
+        )?;
+    }
+    Ok(())
+}
+
 /// Pauses a locked source.
 pub(crate) async fn pause(cx: &mut Cx, workspace: Uuid, source: SourceId, pause: &Pause) -> Result<()> {
     refuse_nul([pause.note.as_str(), &pause.by])?;
@@ -255,19 +279,7 @@ impl TenantDb {
             id.0,
             now
         )?;
-        for (kind, next) in next {
-            q!(
-                cx,
-                execute,
-                "UPDATE schedule SET next_slot_at = $4, next_at = $5, set_at = $6 WHERE workspace_id = $1 AND source_id = $2 AND kind = $3",
-                self.key(),
-                id.0,
-                name_of(kind),
-                next.map(|next| next.slot),
-                next.map(|next| next.at),
-                now
-            )?;
-        }
+        go_on(&mut cx, self.key(), id, next, now).await?;
         cx.commit().await
     }
 

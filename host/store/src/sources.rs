@@ -2,9 +2,8 @@
 
 use sqlx::types::Json;
 use tributary_core::{
-    Instant, Position, SourceId,
+    Instant, SourceId,
     citation::ConnectorRef,
-    contract::Gone,
     run::Run,
     schedule::{Pause, ScheduleKind, Scheduled},
     source::{Condition, Health, HealthReason, PUSH_CONNECTOR, Source},
@@ -15,6 +14,7 @@ use crate::{
     db::Cx,
     dialect::q,
     error::{Error, Result, missing, taken},
+    holds,
     rows::{Page, json_list, limited, name_of, named, refuse_nul},
     runs,
     schedules::{self, NewSchedule},
@@ -102,6 +102,7 @@ macro_rules! columns {
          s.health_detail, s.health_since, s.last_success_at, s.last_change_at, s.created_at"
     };
 }
+pub(crate) use columns;
 
 impl TryFrom<Row> for Source {
     type Error = Error;
@@ -233,6 +234,21 @@ impl TenantDb {
         let source = insert(&mut cx, self.key(), new).await?;
         cx.commit().await?;
         Ok(source)
+    }
+
+    /// Makes a source whose schedules wait, with limits of its own for its deletion guard (whole percent, documents).
+    pub async fn create_paused_source(
+        &self,
+        new: NewSource,
+        pause: Pause,
+        guard: Option<(i64, i64)>,
+    ) -> Result<Source> {
+        let mut cx = self.write().await?;
+        let source = insert(&mut cx, self.key(), new).await?;
+        schedules::pause(&mut cx, self.key(), source.id, &pause).await?;
+        holds::limit(&mut cx, self.key(), source.id, guard).await?;
+        cx.commit().await?;
+        Ok(Source { pause: Some(pause), ..source })
     }
 
     /// A source, when there is one.
@@ -375,64 +391,6 @@ impl TenantDb {
             return Err(Error::NotFound("source"));
         }
         cx.commit().await
-    }
-
-    /// Hides a source and its documents at once; its name is free again. A sync of it is asked to stop and commits nothing more.
-    /// The position is `None` when it had no document.
-    pub async fn delete_source(&self, id: SourceId, now: Instant) -> Result<Option<Position>> {
-        if !self.audience().admits_source(id) {
-            return Err(Error::NotFound("source"));
-        }
-        let own = self.push_source().await?.id;
-        let mut cx = self.write().await?;
-        lock(&mut cx, self.key(), id).await?;
-        if id == own {
-            return Err(Error::Invalid(
-                "the source of pushed documents belongs to its workspace and cannot be deleted".to_owned(),
-            ));
-        }
-        q!(
-            cx,
-            execute,
-            "UPDATE source SET deleted_at = $3 WHERE workspace_id = $1 AND id = $2",
-            self.key(),
-            id.0,
-            now
-        )?;
-        schedules::halt(&mut cx, self.key(), id).await?;
-        q!(
-            cx,
-            execute,
-            "UPDATE run SET cancel_requested = $3 WHERE workspace_id = $1 AND source_id = $2 AND finished_at IS NULL",
-            self.key(),
-            id.0,
-            true
-        )?;
-        let any = q!(
-            cx,
-            fetch_optional as (Uuid),
-            "SELECT id FROM document WHERE workspace_id = $1 AND source_id = $2 AND gone IS NULL LIMIT 1",
-            self.key(),
-            id.0
-        )?;
-        let position = match any {
-            Some(_) => {
-                let position = self.next_position(&mut cx).await?;
-                q!(
-                    cx,
-                    execute,
-                    "UPDATE document SET gone = $3, change_seq = $4 WHERE workspace_id = $1 AND source_id = $2 AND gone IS NULL",
-                    self.key(),
-                    id.0,
-                    Gone::OutOfScope.as_str(),
-                    position
-                )?;
-                Some(position)
-            }
-            None => None,
-        };
-        cx.commit().await?;
-        Ok(position)
     }
 }
 

@@ -67,7 +67,7 @@ async fn only_admitted_documents_are_listed_read_and_cited() {
             let admits_memo = expected.contains(&"memo".to_owned());
             assert_eq!(tenant.find_document(memo).await.unwrap().is_some(), admits_memo);
             assert_eq!(tenant.find_version(memo, 1).await.unwrap().is_some(), admits_memo);
-            assert_eq!(tenant.admitted(&[memo]).await.unwrap().contains(&memo), admits_memo);
+            assert_eq!(tenant.admitted(&[(memo, world.source.id)]).await.unwrap().contains(&memo), admits_memo);
         }
     }
 }
@@ -93,7 +93,7 @@ async fn sources_are_seen_and_touched_only_when_named() {
             assert!(tenant.find_run(run).await.unwrap().is_none());
             assert!(tenant.list_runs(id, None, 10).await.unwrap().items.is_empty());
             assert!(matches!(tenant.update_source(id, SourceUpdate::default()).await, Err(Error::NotFound("source"))));
-            assert!(matches!(tenant.delete_source(id, at(1)).await, Err(Error::NotFound("source"))));
+            assert!(matches!(tenant.delete_source(id, "user:ada", at(1)).await, Err(Error::NotFound("source"))));
             let new = NewRun { trigger: Trigger::Api, ..world.new_run() };
             assert!(matches!(tenant.create_run(new).await, Err(Error::NotFound("source"))));
         }

@@ -100,7 +100,7 @@ async fn an_approval_spares_what_was_named_or_changed_since() {
         active.commit(Page { drafts: vec![unchanged("050")], ..Page::default() }).await;
         let byhand = world.tenant.held_documents(hold.run_id, None, 1000).await.unwrap().items;
         let byhand = byhand.iter().find(|(_, name, _)| name == "099").unwrap().0;
-        world.tenant.delete_document(byhand).await.unwrap().unwrap();
+        world.tenant.delete_document(byhand, "user:ada", at(60)).await.unwrap().unwrap();
         let done = world.tenant.approve_deletions(world.source.id, hold.run_id, "user:ada", at(200)).await.unwrap();
         assert!(matches!(done, Approval::Deleted { deleted: 48, kept: 1, .. }), "{}: {done:?}", world.name());
         let live = world.live().await;

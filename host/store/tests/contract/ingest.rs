@@ -264,8 +264,8 @@ async fn a_push_is_a_run_of_its_own() {
         assert_eq!(world.tenant.get_run(failed.run_id).await.unwrap().status, RunStatus::Failed);
 
         let id = pushed.outcome.committed[0].document_id;
-        assert_eq!(world.tenant.delete_document(id).await.unwrap(), Some(3));
-        assert_eq!(world.tenant.delete_document(id).await.unwrap(), None);
+        assert_eq!(world.tenant.delete_document(id, "user:ada", at(60)).await.unwrap(), Some(3));
+        assert_eq!(world.tenant.delete_document(id, "user:ada", at(60)).await.unwrap(), None);
         assert_eq!(world.live().await.keys().collect::<Vec<_>>(), ["q"]);
     }
 }

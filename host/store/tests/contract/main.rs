@@ -4,7 +4,9 @@
 mod audience;
 mod audit;
 mod chat;
+mod deleted_sources;
 mod diagram;
+mod documents;
 mod dry_runs;
 mod feed;
 mod finish;

@@ -54,7 +54,7 @@ async fn passages_that_stand_come_back_in_order_with_all_a_citation_needs() {
         use CitationStatus::{Changed, Current, Removed};
         assert_eq!(status, [Current, Changed, Current, Removed], "{}", world.name());
 
-        world.tenant.delete_source(world.source.id, at(60)).await.unwrap();
+        world.tenant.delete_source(world.source.id, "user:ada", at(60)).await.unwrap();
         assert_eq!(world.tenant.passages(&hits).await.unwrap(), [], "a deletion holds at once");
         assert_eq!(world.tenant.citation_status(&cited[..1]).await.unwrap(), [Removed]);
         assert!(world.tenant.passages(&[]).await.unwrap().is_empty());

@@ -80,7 +80,7 @@ async fn probe() {
     let document = world.tenant.list_documents(&DocumentFilter::default(), None, 10).await.unwrap().items.remove(0);
     assert!(stranger.list_documents(&DocumentFilter::default(), None, 10).await.unwrap().items.is_empty());
     assert!(stranger.find_document(document.id).await.unwrap().is_none());
-    assert_eq!(stranger.delete_document(document.id).await.unwrap(), None);
+    assert_eq!(stranger.delete_document(document.id, "user:ada", at(60)).await.unwrap(), None);
     let thread = world.tenant.list_messages(None, None, None, 10).await.unwrap().items.remove(0).thread_id;
     assert!(stranger.list_messages(None, None, None, 10).await.unwrap().items.is_empty());
     assert!(stranger.list_messages(None, Some(thread), None, 10).await.unwrap().items.is_empty());

@@ -148,7 +148,7 @@ async fn a_batch_is_fired_like_one_by_one() {
         for n in 0..5 {
             sources.push(syncing(&world, &format!("source {n}"), 10).await);
         }
-        world.tenant.delete_source(sources[1], at(10)).await.unwrap();
+        world.tenant.delete_source(sources[1], "user:ada", at(10)).await.unwrap();
         let mut all = world.system.due(at(11), 10).await.unwrap();
         assert_eq!(all.len(), 4, "{}: a deleted source has no slots", world.name());
         world.tenant.pause_source(sources[2], pause("holidays")).await.unwrap();
@@ -286,7 +286,7 @@ async fn a_deleted_or_rescheduled_source_does_not_fire() {
         world.tenant.update_source(source, moved).await.unwrap();
         assert_eq!(world.system.fire(&[firing(&due, 70)], at(11)).await.unwrap(), [Fired::NotOurs]);
         assert_eq!(next(&world, source).await, Some(start(500)), "{}", world.name());
-        world.tenant.delete_source(source, at(12)).await.unwrap();
+        world.tenant.delete_source(source, "user:ada", at(12)).await.unwrap();
         assert_eq!(world.system.fire(&[firing(&due, 70)], at(13)).await.unwrap(), [Fired::NotOurs]);
     }
 }

@@ -84,7 +84,7 @@ async fn deleting_a_source_hides_its_documents_at_once_and_frees_its_name() {
         let before = world.tenant.position().await.unwrap();
         let mut running = world.begin(RunKind::Sync).await;
 
-        let position = world.tenant.delete_source(world.source.id, at(50)).await.unwrap();
+        let position = world.tenant.delete_source(world.source.id, "user:ada", at(50)).await.unwrap();
         assert_eq!(position, Some(before + 1), "{}", world.name());
         assert!(world.live().await.is_empty());
         assert!(world.tenant.find_source(world.source.id).await.unwrap().is_none());
@@ -103,8 +103,15 @@ async fn deleting_a_source_hides_its_documents_at_once_and_frees_its_name() {
 
         let again = world.tenant.create_source(new_source("docs")).await.unwrap();
         assert_ne!(again.id, world.source.id);
-        assert!(matches!(world.tenant.delete_source(world.source.id, at(52)).await, Err(Error::NotFound("source"))));
-        assert_eq!(world.tenant.delete_source(again.id, at(53)).await.unwrap(), None, "it had no documents");
+        assert!(matches!(
+            world.tenant.delete_source(world.source.id, "user:ada", at(52)).await,
+            Err(Error::NotFound("source"))
+        ));
+        assert_eq!(
+            world.tenant.delete_source(again.id, "user:ada", at(53)).await.unwrap(),
+            None,
+            "it had no documents"
+        );
     }
 }
 
@@ -112,7 +119,7 @@ async fn deleting_a_source_hides_its_documents_at_once_and_frees_its_name() {
 async fn the_push_source_cannot_be_deleted() {
     for world in worlds().await {
         let push = world.tenant.push_source().await.unwrap();
-        assert!(matches!(world.tenant.delete_source(push.id, at(1)).await, Err(Error::Invalid(_))));
+        assert!(matches!(world.tenant.delete_source(push.id, "user:ada", at(1)).await, Err(Error::Invalid(_))));
     }
 }
 

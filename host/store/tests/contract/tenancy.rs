@@ -55,7 +55,7 @@ async fn nothing_of_another_workspace_can_be_reached_by_its_ids() {
         let pause = Pause { at: at(1), by: "x".to_owned(), reason: PauseReason::ByHand, note: "x".to_owned() };
         assert!(matches!(stranger.pause_source(source, pause).await, Err(Error::NotFound("source"))));
         assert!(matches!(stranger.resume_source(source, &[], at(1)).await, Err(Error::NotFound("source"))));
-        assert!(matches!(stranger.delete_source(source, at(1)).await, Err(Error::NotFound("source"))));
+        assert!(matches!(stranger.delete_source(source, "user:ada", at(1)).await, Err(Error::NotFound("source"))));
         assert!(matches!(stranger.create_run(world.new_run()).await, Err(Error::NotFound("source"))));
         assert!(matches!(stranger.request_cancel(run, at(1)).await, Err(Error::NotFound("run"))));
         assert!(matches!(stranger.begin_run(&running.lease, run, at(1)).await, Err(Error::LeaseLost)));
@@ -70,7 +70,7 @@ async fn nothing_of_another_workspace_can_be_reached_by_its_ids() {
         let finish = FinishRun::with(run, RunStatus::Failed, None, None, at(1));
         assert!(matches!(stranger.finish_run(Some(&running.lease), finish.clone()).await, Err(Error::LeaseLost)));
         assert!(matches!(stranger.finish_run(None, finish).await, Err(Error::NotFound("run"))));
-        assert_eq!(stranger.delete_document(document).await.unwrap(), None);
+        assert_eq!(stranger.delete_document(document, "user:ada", at(60)).await.unwrap(), None);
         let question = NewQuestion {
             thread_id: Some(asked.thread_id),
             owner: "user:ada".to_owned(),

@@ -38,6 +38,8 @@ const WEEK: i64 = 8 * 86_400;
 struct Same {
     source: SourceId,
     scheduled: SourceId,
+    /// Deleted, with a document.
+    deleted: SourceId,
     run: RunId,
     dry: RunId,
     held: RunId,
@@ -155,7 +157,11 @@ async fn full() -> (World, Same, Side) {
     assert!(running.finish(Some(Prune::default())).await.held.is_some());
     let held = running.run_id;
     let mut running = world.begin(RunKind::Sync).await;
-    let first = page(&[("a", "one\ntwo\n"), ("b", "three"), ("c", "four"), ("d", "five")]);
+    let deleted = deleted_source(&world).await;
+    let first = Page {
+        deletes: vec![("x".to_owned(), Gone::Trashed)],
+        ..page(&[("a", "one\ntwo\n"), ("b", "three"), ("c", "four"), ("d", "five")])
+    };
     let documents = running.commit(first).await.committed.iter().map(|it| it.document_id).collect();
     let (run, lease) = (running.run_id, running.lease.clone());
 
@@ -194,9 +200,43 @@ async fn full() -> (World, Same, Side) {
     system.record_key_use(&[used], at(5)).await.unwrap();
 
     let (source, invitation, key) = (world.source.id, invitation.id, made.id);
-    let same = Same { source, scheduled, run, dry, held, documents, thread, message, owner, viewer, invitation, key };
+    let same =
+        Same { source, scheduled, deleted, run, dry, held, documents, thread, message, owner, viewer, invitation, key };
     let side = side(&world, world.workspace.id, lease).await;
     (world, same, side)
+}
+
+/// A source that was deleted, with a document, a container, a memory and a failed item.
+async fn deleted_source(world: &World) -> SourceId {
+    let tenant = &world.tenant;
+    let source = tenant.create_source(new_source("attic")).await.unwrap().id;
+    let run = NewRun { source_id: source, kind: RunKind::Push, ..world.new_run() };
+    let run_id = tenant.create_run(run).await.unwrap();
+    let page = page(&[("old", "chair")]);
+    let commit = PageCommit {
+        run_id,
+        source_id: source,
+        page_no: 0,
+        drafts: page.drafts,
+        containers: page.containers,
+        deletes: vec![],
+        failed: page.failed,
+        state: page.state,
+        cursor: None,
+        traversal: None,
+        progress: None,
+        bytes: 1,
+        requests: 1,
+        basis: BASIS.to_owned(),
+        now: at(3),
+    };
+    tenant.commit_page(None, commit).await.unwrap();
+    tenant
+        .finish_run(None, FinishRun::with(run_id, RunStatus::Succeeded, None, Some(Health::Healthy), at(4)))
+        .await
+        .unwrap();
+    tenant.delete_source(source, "user:ada", at(5)).await.unwrap().unwrap();
+    source
 }
 
 async fn side(world: &World, workspace_id: WorkspaceId, lease: Lease) -> Side {
@@ -313,6 +353,16 @@ async fn read(side: &Side, same: &Same) -> Vec<String> {
     let ledger = tenant.ledger(&run, BASIS.to_owned());
     let known = ["a", "b", "folder", "attic", "z"].map(str::to_owned).to_vec();
     let of_source = DocumentFilter { source_id: Some(same.source), ..DocumentFilter::default() };
+    let of_kind = DocumentFilter { kind: Some("page".to_owned()), ..DocumentFilter::default() };
+    let of_run = DocumentFilter { run_id: Some(same.run), ..DocumentFilter::default() };
+    let recent = DocumentFilter { updated_after: Some(at(-100)), ..DocumentFilter::default() };
+    let deleted = DocumentFilter { deleted: true, ..DocumentFilter::default() };
+    let deleted_by_run = DocumentFilter { run_id: Some(same.run), deleted: true, ..DocumentFilter::default() };
+    let count = async |filter: &DocumentFilter| {
+        let mut counts = tenant.count_documents(filter).await.unwrap();
+        counts.sort_by_key(|it| format!("{it:?}"));
+        counts
+    };
     let again = tributary_core::run::Run { retry_of: Some(same.run), ..run.clone() };
     let again = tenant.ledger(&again, BASIS.to_owned());
     let dry = tenant.get_run(same.dry).await.unwrap();
@@ -339,9 +389,32 @@ async fn read(side: &Side, same: &Same) -> Vec<String> {
         format!("{:?}", tenant.list_documents(&of_source, None, 100).await.unwrap()),
         format!("{:?}", tenant.find_document(documents[0]).await.unwrap()),
         format!("{:?}", tenant.find_version(documents[0], 1).await.unwrap()),
+        format!("{:?}", tenant.list_documents(&of_kind, None, 100).await.unwrap()),
+        format!("{:?}", tenant.list_documents(&DocumentFilter::default(), None, 100).await.unwrap()),
+        format!("{:?}", tenant.list_documents(&of_run, None, 100).await.unwrap()),
+        format!("{:?}", tenant.list_documents(&recent, None, 100).await.unwrap()),
+        format!("{:?}", tenant.list_documents(&deleted, None, 100).await.unwrap()),
+        format!("{:?}", tenant.list_documents(&deleted_by_run, None, 100).await.unwrap()),
+        format!("{:?}", count(&DocumentFilter::default()).await),
+        format!("{:?}", count(&of_source).await),
+        format!("{:?}", count(&of_kind).await),
+        format!("{:?}", count(&of_run).await),
+        format!("{:?}", count(&recent).await),
+        format!("{:?}", count(&deleted).await),
+        format!("{:?}", count(&deleted_by_run).await),
+        format!("{:?}", tenant.list_versions(documents[0], None, 100).await.unwrap()),
+        format!("{:?}", tenant.find_listed(documents[0]).await.unwrap()),
+        format!("{:?}", tenant.sources_of(documents).await.unwrap().into_iter().collect::<BTreeMap<_, _>>()),
+        format!("{:?}", tenant.purged_position().await.unwrap()),
+        format!("{:?}", tenant.own_deletion_guard(same.source).await.unwrap()),
+        format!("{:?}", tenant.list_deleted_sources(None, 100).await.unwrap()),
+        format!("{:?}", tenant.find_deleted_source(same.deleted).await.unwrap()),
         format!("{:?}", tenant.changes_after(Default::default(), Default::default()).await.unwrap()),
         format!("{:?}", tenant.passages(&hits).await.unwrap()),
-        format!("{:?}", side.limited.admitted(documents).await.unwrap()),
+        format!(
+            "{:?}",
+            side.limited.admitted(&documents.iter().map(|id| (*id, same.source)).collect::<Vec<_>>()).await.unwrap()
+        ),
         format!("{:?}", tenant.citation_status(&cited).await.unwrap()),
         format!("{:?}", ledger.lookup(known).await.unwrap()),
         format!("{:?}", ledger.state().await.unwrap()),
@@ -461,7 +534,7 @@ async fn write(world: &World, side: &Side, same: &Same) {
     assert_eq!(listed, (0..).zip(names.iter().map(String::as_str)).collect::<Vec<_>>());
     let other = tenant.create_run(NewRun { kind: RunKind::DryRun, now: at(30), ..world.new_run() }).await.unwrap();
     tenant.request_cancel(other, at(30)).await.unwrap();
-    tenant.delete_document(same.documents[0]).await.unwrap().unwrap();
+    tenant.delete_document(same.documents[0], "user:ada", at(60)).await.unwrap().unwrap();
     tenant.set_health(same.source, Health::Degraded).await.unwrap();
     let renamed = SourceUpdate { name: Some("renamed".to_owned()), ..SourceUpdate::default() };
     tenant.update_source(same.source, renamed).await.unwrap();
@@ -474,7 +547,7 @@ async fn write(world: &World, side: &Side, same: &Same) {
     };
     let finished = tenant.finish_run(Some(lease), prune).await.unwrap();
     assert_eq!((finished.run.counts.deleted, finished.held), (4, None), "what the page named, and what no page did");
-    let names = |page: tributary_store::Page<tributary_core::document::Document>| {
+    let names = |page: tributary_store::DocumentPage| {
         let mut names: Vec<_> = page.items.into_iter().map(|document| document.external_id).collect();
         names.sort();
         names
@@ -522,8 +595,8 @@ async fn write(world: &World, side: &Side, same: &Same) {
     world.system.record_key_use(&[used], at(62)).await.unwrap();
     tenant.create_invitation(&invitation(), Sha256Hash::of(format!("another of {id}"))).await.unwrap();
     tenant.delete_invitation(same.invitation).await.unwrap();
-    assert_eq!(tenant.delete_source(same.scheduled, at(70)).await.unwrap(), None, "it has no documents");
-    tenant.delete_source(same.source, at(71)).await.unwrap().unwrap();
+    assert_eq!(tenant.delete_source(same.scheduled, "user:ada", at(70)).await.unwrap(), None, "it has no documents");
+    tenant.delete_source(same.source, "user:ada", at(71)).await.unwrap().unwrap();
     assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["p"]);
 }
 
