@@ -32,4 +32,4 @@ ALTER TABLE source ADD COLUMN deleted_by TEXT;
 -- Since when a deleted source is being removed, and when nothing but its name and its runs was left.
 ALTER TABLE source ADD COLUMN purging_at TIMESTAMPTZ;
 ALTER TABLE source ADD COLUMN purged_at TIMESTAMPTZ;
-CREATE INDEX source_purge ON source (workspace_id, deleted_at) WHERE deleted_at IS NOT NULL AND purging_at IS NULL;
+CREATE INDEX source_purge ON source (workspace_id, deleted_at) WHERE deleted_at IS NOT NULL AND purged_at IS NULL;

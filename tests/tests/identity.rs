@@ -321,6 +321,12 @@ async fn a_key_opens_its_workspace_until_it_is_rotated_away_or_revoked() {
     }
 }
 
+/// The workspace's source of pushed documents.
+async fn caller_source(server: &Server, base: &str) -> String {
+    let sources = server.get(&format!("{base}/sources")).await.ok();
+    text(&sources["items"][0]["id"])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_in_an_internal_source_reaches_no_limited_caller() {
     const CANARY: &str = "K7Q-4410";
@@ -329,6 +335,11 @@ async fn a_secret_in_an_internal_source_reaches_no_limited_caller() {
         let workspace = server.workspace("Shop").await;
         let base = format!("/api/v1/workspaces/{workspace}");
         let document = |id: &str, kind: &str, content: &str| json!({ "external_id": id, "title": id, "kind": kind, "content": content });
+        let early = json!({ "documents": [document("memo", "internal", &format!("{CANARY} was our first code."))] });
+        server.post(&format!("{base}/documents"), early).await.ok();
+        // Open by now, and not what it was before.
+        let early = json!({ "documents": [document("kettle", "internal", &format!("Not yet told: the kettle costs {CANARY}."))] });
+        server.post(&format!("{base}/documents"), early).await.ok();
         let push = json!({ "documents": [
             document("kettle", "product", "The kettle boils water in two minutes."),
             document("memo", "internal", &format!("The kettle supplier's secret price code is {CANARY}.")),
@@ -336,6 +347,10 @@ async fn a_secret_in_an_internal_source_reaches_no_limited_caller() {
         let pushed = server.post(&format!("{base}/documents"), push).await.ok();
         let position = pushed["position"].clone();
         let memo = text(&pushed["results"][1]["document_id"]);
+        let kettle = text(&pushed["results"][0]["document_id"]);
+        let gone = json!({ "documents": [document("gone", "internal", &format!("{CANARY} was withdrawn."))] });
+        let gone = text(&server.post(&format!("{base}/documents"), gone).await.ok()["results"][0]["document_id"]);
+        server.delete(&format!("{base}/documents/{gone}")).await.expect(204);
         let (_, limited) = key(
             &server,
             &workspace,
@@ -376,6 +391,18 @@ async fn a_secret_in_an_internal_source_reaches_no_limited_caller() {
                 format!("{base}/documents?limit=100"),
                 format!("{base}/documents?kind=internal"),
                 format!("{base}/documents/{memo}"),
+                format!("{base}/documents/{memo}/versions"),
+                format!("{base}/documents/{memo}/versions/1"),
+                format!("{base}/documents/{memo}/versions/2"),
+                format!("{base}/documents/{memo}/versions/2/diff"),
+                format!("{base}/documents/{kettle}/versions"),
+                format!("{base}/documents/{kettle}/versions/1"),
+                format!("{base}/documents/{kettle}/versions/2/diff"),
+                format!("{base}/documents/{gone}/versions"),
+                format!("{base}/documents?deleted=true"),
+                format!("{base}/documents?run_id={}", text(&pushed["run_id"])),
+                format!("{base}/documents?field=x&op=ne&value=y"),
+                format!("{base}/sources?deleted=true"),
                 format!("{base}/sources"),
                 format!("/api/v1/messages?workspace_id={workspace}"),
             ] {
@@ -390,6 +417,14 @@ async fn a_secret_in_an_internal_source_reaches_no_limited_caller() {
             assert!(!heard.contains(CANARY) && !heard.contains("supplier's"), "{heard}");
             assert!(heard.contains("boils"), "what may be seen is seen: {heard}");
             caller.send(Method::DELETE, &format!("{base}/documents/{memo}"), None).await.problem(404, "not_found");
+            caller.post(&format!("{base}/documents/{gone}/restore"), json!({})).await.problem(404, "not_found");
+            let move_it = json!({ "document_ids": [memo], "to_source_id": caller_source(&server, &base).await });
+            caller.post(&format!("{base}/documents/move"), move_it).await.problem(404, "not_found");
+            for (query, total) in [("", 1), ("?kind=internal", 0), ("?deleted=true", 0), ("?field=x&op=ne&value=y", 1)]
+            {
+                let counted = caller.get(&format!("{base}/documents/count{query}")).await.ok();
+                assert_eq!(counted["total"], total, "{query}: {counted}");
+            }
         }
     }
 }

@@ -34,10 +34,11 @@ const FRESH: [&str; 11] = [
 type Ids = BTreeMap<&'static str, String>;
 
 /// Everything that has an id.
-const THINGS: [&str; 13] = [
+const THINGS: [&str; 14] = [
     "workspace_id",
     "source_id",
     "push_source_id",
+    "to_workspace_id",
     "run_id",
     "document_id",
     "thread_id",
@@ -69,9 +70,11 @@ struct Caller {
 fn thing(parameter: &str, path: &str) -> Option<&'static str> {
     Some(match parameter {
         "workspace_id" => "workspace_id",
+        "to_workspace_id" => "to_workspace_id",
         "source_id" | "source_ids" => "source_id",
+        "from_source_id" | "to_source_id" => "push_source_id",
         "run_id" => "run_id",
-        "document_id" => "document_id",
+        "document_id" | "document_ids" => "document_id",
         "thread_id" => "thread_id",
         "user_id" => "user_id",
         "invitation_id" => "invitation_id",
@@ -114,6 +117,11 @@ fn body(method: &Method, path: &str) -> Option<Value> {
         ("PATCH", "/sources/{source_id}") => json!({ "name": "Renamed" }),
         ("POST", "/sources/{source_id}/sync") => json!({ "full": true }),
         ("POST", "/sources/{source_id}/pause") => json!({ "note": "The shop moves." }),
+        ("POST", "/documents/move") => json!({
+            "to_source_id": "{push_source_id}", "from_source_id": "{push_source_id}", "document_ids": ["{document_id}"],
+        }),
+        ("POST", "/sources/{source_id}/restore") => json!({ "name": "Back" }),
+        ("POST", "/sources/{source_id}/copy") => json!({ "to_workspace_id": "{to_workspace_id}", "name": "A copy" }),
         ("POST", "/schedule-preview") => json!({ "every": "1h" }),
         ("PUT", "/sources/{source_id}/deletion-guard") => json!({ "max_percent": 20, "max_items": 50 }),
         ("POST", "/sources/{source_id}/held-deletions/{run_id}/dismiss") => json!({ "note": "The share was offline." }),
@@ -167,6 +175,7 @@ fn ids_in(schema: &Value, document: &Value, found: &mut Vec<String>) {
 fn templates(document: &Value) -> Result<Vec<Template>, String> {
     let mut templates = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
+        let path = &path.replace("{version}", "2");
         // A widget's routes are named by its key, and their callers are visitors: tests/tests/widgets.rs.
         if path.starts_with("/api/v1/widgets/") {
             continue;
@@ -176,7 +185,8 @@ fn templates(document: &Value) -> Result<Vec<Template>, String> {
             let (mut query, mut optional) = (Vec::new(), Vec::new());
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 let (name, place) = (text(&parameter["name"]), text(&parameter["in"]));
-                if place != "path" && !is_id(&name, &parameter["schema"]) {
+                // A version is a number of its document, and no id.
+                if name == "version" || (place != "path" && !is_id(&name, &parameter["schema"])) {
                     continue;
                 }
                 let thing = thing(&name, path).ok_or_else(|| {
@@ -322,8 +332,10 @@ async fn workspace(server: &Server, name: &str, secret: &str) -> (Caller, Caller
     let run = server.sync(&source).await;
     assert_eq!(run["counts"]["added"], 1, "{run}");
     let content = format!("The kettle takes two minutes. {secret}");
-    let document = json!({ "external_id": "kettle", "title": "Kettle", "content": content });
-    let pushed = as_owner(Method::POST, &format!("{base}/documents"), json!({ "documents": [document] })).await;
+    let document =
+        |content: &str| json!({ "documents": [{ "external_id": "kettle", "title": "Kettle", "content": content }] });
+    as_owner(Method::POST, &format!("{base}/documents"), document("The kettle takes its time.")).await;
+    let pushed = as_owner(Method::POST, &format!("{base}/documents"), document(&content)).await;
     let invitation = json!({ "email": format!("{secret}@example.com"), "role": "viewer" });
     let invitation = as_owner(Method::POST, &format!("{base}/invitations"), invitation).await;
     let scopes = ["chat", "knowledge:read", "documents:write", "sources:manage", "admin"];
@@ -347,6 +359,8 @@ async fn workspace(server: &Server, name: &str, secret: &str) -> (Caller, Caller
 
     let ids = Ids::from([
         ("workspace_id", id.clone()),
+        // Where a source may be copied to: into the workspace itself, under another name.
+        ("to_workspace_id", id.clone()),
         ("job_id", text(&jobs["items"][0]["id"])),
         ("source_id", text(&Value::from(source.rsplit('/').next()))),
         ("push_source_id", text(&push_source["id"])),

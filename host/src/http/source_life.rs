@@ -26,7 +26,7 @@ pub(super) struct RestoreRequest {
 /// Bring a deleted source back, with its documents and schedules
 #[utoipa::path(
     post, path = "/api/v1/workspaces/{workspace_id}/sources/{source_id}/restore", tag = "sources", security(("bearer" = [])), params(("workspace_id" = Uuid, Path), ("source_id" = Uuid, Path)), request_body = Option<RestoreRequest>,
-    responses((status = 200, body = Source), (status = 401, body = super::Problem), (status = 404, description = "There never was such a source, it is not deleted, or it was removed for good", body = super::Problem), (status = 409, description = "The name is taken", body = super::Problem)),
+    responses((status = 200, body = Source), (status = 401, body = super::Problem), (status = 404, description = "There never was such a source, or it was removed for good", body = super::Problem), (status = 409, description = "The source is not deleted, or its name is taken", body = super::Problem)),
 )]
 pub(super) async fn restore(
     State(app): State<Arc<App>>,

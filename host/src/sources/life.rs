@@ -39,8 +39,11 @@ impl Sources {
 
     /// Brings a deleted source back, with the documents that are still there. Its schedules go on from now, as after a pause.
     pub async fn restore(&self, tenant: &TenantDb, id: SourceId, name: Option<&str>) -> Result<SourceWithRun, Error> {
-        let DeletedSource { source, schedules, .. } =
-            tenant.find_deleted_source(id).await?.ok_or(tributary_store::Error::NotFound("source"))?;
+        let DeletedSource { source, schedules, .. } = match tenant.find_deleted_source(id).await? {
+            Some(deleted) => deleted,
+            // Or there never was one, or it was removed for good.
+            None => return Err(tenant.get_source(id).await.map_or_else(Error::from, |_| Error::NotDeleted)),
+        };
         let name = name.map(valid_name).transpose()?.unwrap_or(source.name);
         let now = self.clock.now();
         let mut next = Vec::with_capacity(schedules.len());

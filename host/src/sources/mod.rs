@@ -80,6 +80,9 @@ pub enum Error {
     /// Push sources have nothing to sync.
     #[error("documents are pushed into this source; there is nothing to sync")]
     NothingToSync,
+    /// It is there.
+    #[error("this source is not deleted")]
+    NotDeleted,
     /// Nor to copy.
     #[error("documents are pushed into this source; make one in the other workspace and push them there")]
     NothingToCopy,

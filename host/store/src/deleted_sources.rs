@@ -326,7 +326,7 @@ impl SystemDb {
             cx,
             fetch_all as (Uuid, Uuid),
             "SELECT s.workspace_id, s.id FROM {rows $1: workspace_id uuid, before time} AS p
-             {look up source s: s.workspace_id = p.workspace_id AND s.deleted_at IS NOT NULL AND s.deleted_at < p.before AND s.purging_at IS NULL}
+             {look up source s: s.workspace_id = p.workspace_id AND s.deleted_at IS NOT NULL AND s.deleted_at < p.before AND s.purged_at IS NULL}
              LIMIT $2",
             json_list(&policies)?,
             limited(limit)
@@ -343,7 +343,7 @@ impl SystemDb {
             q!(
                 cx,
                 execute,
-                "UPDATE source SET purging_at = $3 WHERE workspace_id = $1 AND {key id: $2} AND deleted_at IS NOT NULL",
+                "UPDATE source SET purging_at = COALESCE(purging_at, $3) WHERE workspace_id = $1 AND {key id: $2} AND deleted_at IS NOT NULL",
                 workspace.0,
                 json_list(&ids)?,
                 now
@@ -352,9 +352,10 @@ impl SystemDb {
                 queued.push(QueuedRow::of(workspace.0, JobId::new(), job(id.into(), 0))?);
             }
         }
-        jobs::enqueue_all(&mut cx, &queued).await?;
+        // One that is open already, by its key, is not queued again; one that was given up is.
+        let jobs = jobs::enqueue_all(&mut cx, &queued).await?;
         cx.commit().await?;
-        Ok(queued.len() as u64)
+        Ok(jobs.iter().filter(|job| job.new).count() as u64)
     }
 }
 

@@ -23,9 +23,9 @@ use tributary_core::{
     source::Health,
 };
 use tributary_store::{
-    ApiKey, Approval, CancelRequest, DocumentFilter, Error, FinishRun, Fired, Firing, Heartbeat, Invitation, KeyUse,
-    NewAnswer, NewQuestion, NewRun, NewSource, NewUser, PageCommit, Prune, Push, RetryRequest, SealedValue,
-    SourceUpdate, TenantDb, testing,
+    ApiKey, Approval, CancelRequest, DocumentFilter, Error, FinishRun, Fired, Firing, Heartbeat, Invitation,
+    KeepVersions, KeyUse, Moved, NewAnswer, NewQuestion, NewRun, NewSource, NewUser, PageCommit, Prune, PurgeDeleted,
+    Purged, Push, Restored, RetryRequest, SealedValue, SourceUpdate, TenantDb, testing,
 };
 use uuid::Uuid;
 
@@ -598,6 +598,56 @@ async fn write(world: &World, side: &Side, same: &Same) {
     assert_eq!(tenant.delete_source(same.scheduled, "user:ada", at(70)).await.unwrap(), None, "it has no documents");
     tenant.delete_source(same.source, "user:ada", at(71)).await.unwrap().unwrap();
     assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["p"]);
+    undo(world, side, same).await;
+    assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["a", "b", "d", "e", "p"]);
+    purge(world, side, same).await;
+    assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["a", "b", "d", "e", "p"]);
+}
+
+/// Bringing back what was deleted, and moving it.
+async fn undo(world: &World, side: &Side, same: &Same) {
+    let tenant = &side.tenant;
+    let deleted = tenant.find_deleted_source(same.source).await.unwrap().unwrap();
+    assert_eq!((deleted.documents, deleted.schedules.len()), (9, 0));
+    tenant.restore_source(same.source, "docs again", &[], at(72)).await.unwrap().unwrap();
+    let next = [(ScheduleKind::Full, Some(start(100)))];
+    assert_eq!(tenant.restore_source(same.scheduled, "scheduled again", &next, at(72)).await.unwrap(), None);
+    let scheduled = tenant.find_source_with_run(same.scheduled).await.unwrap().unwrap();
+    assert_eq!(scheduled.schedules[0].next, Some(start(100)));
+    assert!(matches!(tenant.restore_document(same.documents[0]).await.unwrap(), Restored::Back(_)));
+    let moved = tenant.move_documents(&same.documents[..1], &[same.source], same.scheduled).await.unwrap();
+    assert!(matches!(moved, Moved::Moved { moved: 1, .. }), "{moved:?}");
+    let pause = Pause { at: at(80), by: "user:ada".to_owned(), reason: PauseReason::ByHand, note: "no".to_owned() };
+    let copy = tenant.create_paused_source(new_source("copy"), pause, Some((1, 2))).await.unwrap().id;
+    assert_eq!(world.system.tenant(tenant.workspace_id()).own_deletion_guard(copy).await.unwrap(), Some((1, 2)));
+}
+
+/// What is not kept for ever.
+async fn purge(world: &World, side: &Side, same: &Same) {
+    let (tenant, system, workspace_id) = (&side.tenant, &world.system, side.tenant.workspace_id());
+    let keep = [KeepVersions { workspace_id, newest: 1, replaced_after: at(1_000) }];
+    let old = system.old_versions(&keep, 100).await.unwrap();
+    assert_eq!(old, [(workspace_id, vec![(same.documents[0], 1)])].into());
+    assert_eq!(tenant.purge_versions(&old[&workspace_id]).await.unwrap(), 1);
+    assert_eq!(tenant.find_listed(same.documents[0]).await.unwrap().unwrap().oldest_version, 2);
+
+    let deleted = [PurgeDeleted { workspace_id, deleted_before: at(1_000) }];
+    let due = system.long_deleted(&deleted, 100).await.unwrap();
+    assert_eq!(due.iter().map(|(workspace, ids)| (*workspace, ids.len())).collect::<Vec<_>>(), [(workspace_id, 5)]);
+    assert_eq!(tenant.purge_documents(&due[&workspace_id], at(1_000)).await.unwrap(), 5, "x, y, yy, z and c");
+    assert_eq!(system.purge_sources(&deleted, 10, at(90)).await.unwrap(), 1);
+    let deleted = tenant.list_deleted_sources(None, 100).await.unwrap().items;
+    assert_eq!(
+        deleted.iter().map(|it| (it.source.id, it.purging_at, it.documents)).collect::<Vec<_>>(),
+        [(same.deleted, Some(at(90)), 1)]
+    );
+    tenant.purge_source(same.deleted, 0, at(91)).await.unwrap();
+    let lease = system.claim(&["purge_source"], "worker", HOUR_MS, 1).await.unwrap().remove(0);
+    assert_eq!(lease.workspace_id, workspace_id);
+    for expected in [Purged::Some, Purged::All] {
+        assert_eq!(tenant.purge_source_slice(&lease, same.deleted, 10, at(92)).await.unwrap(), expected);
+    }
+    assert!(tenant.list_deleted_sources(None, 100).await.unwrap().items.is_empty());
 }
 
 /// Acts in one of the twins: in the copy or in the other, where a scan meets the rows of the other side first or last; the copy's id
