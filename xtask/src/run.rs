@@ -119,7 +119,10 @@ fn finish(options: &Options, mut hosts: Vec<Daemon>, admin: Option<Admin>) -> Re
         let mut api = Api::new(&options.listen.to_string());
         hosts[0].wait_until(READY_WITHIN, || api.ready())?;
         demo::play(&mut api, &admin)?;
-        step(&format!("the server keeps running on {0}, with its console at {0}/console (Ctrl-C stops it)", api.base()));
+        step(&format!(
+            "the server keeps running on {0}, with its console at {0}/console (Ctrl-C stops it)",
+            api.base()
+        ));
     }
     match process::supervise(&mut hosts) {
         Err(error) if error.is::<process::Interrupted>() => Ok(()), // the way this command is meant to end

@@ -84,7 +84,9 @@ async fn asked_to_stop() {
 
 /// What to do next, on standard output; logs go to standard error.
 fn greet(address: SocketAddr, admin: Option<&FirstAdmin>) {
-    println!("\nTributary listens on http://{address}  (console: http://{address}/console, API reference: http://{address}/docs)");
+    println!(
+        "\nTributary listens on http://{address}  (console: http://{address}/console, API reference: http://{address}/docs)"
+    );
     let (email, password) = match admin {
         Some(admin) => {
             println!("\nThe first administrator:");

@@ -168,7 +168,9 @@ pub(super) async fn finish(request_id: RequestId, request: Request, next: Next) 
     problem.request_id = Some(request_id.to_string());
     if let Some((method, uri, headers)) = page {
         let mut response = console::problem(&method, &uri, &headers, &problem);
-        response.headers_mut().extend(parts.headers.remove(header::RETRY_AFTER).map(|wait| (header::RETRY_AFTER, wait)));
+        response
+            .headers_mut()
+            .extend(parts.headers.remove(header::RETRY_AFTER).map(|wait| (header::RETRY_AFTER, wait)));
         return response;
     }
     parts.headers.remove(header::CONTENT_LENGTH);

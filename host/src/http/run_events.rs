@@ -71,7 +71,9 @@ pub(super) async fn events(
     Path((_, source, id)): Path<(WorkspaceId, SourceId, RunId)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    Ok(stream(watch(app, tenant, source, id, &headers).await?, |state| serde_json::to_string(&state).unwrap_or_default()))
+    Ok(stream(watch(app, tenant, source, id, &headers).await?, |state| {
+        serde_json::to_string(&state).unwrap_or_default()
+    }))
 }
 
 /// What a watcher is told.

@@ -20,7 +20,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
             Ok(axum::Form(fields)) => Ok(Self(fields)),
             Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
             Err(rejection) => {
-                let detail = format!("the form could not be read, go back and send it again: {}", rejection.body_text());
+                let detail =
+                    format!("the form could not be read, go back and send it again: {}", rejection.body_text());
                 Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail))
             }
         }

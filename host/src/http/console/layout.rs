@@ -92,7 +92,8 @@ pub(super) fn alarm(text: &str) -> Markup {
 /// The sentence of an error as people write it.
 pub(super) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
-    let mut sentence: String = letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default();
+    let mut sentence: String =
+        letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default();
     if !sentence.ends_with(['.', '!', '?']) {
         sentence.push('.');
     }
@@ -110,7 +111,8 @@ pub(in super::super) fn is_page(path: &str) -> bool {
 pub(in super::super) fn problem(method: &Method, uri: &Uri, headers: &HeaderMap, problem: &Problem) -> Response {
     let title = problem.title.as_str();
     if problem.status == StatusCode::UNAUTHORIZED.as_u16() {
-        let next = if *method == Method::GET { uri.path_and_query().map(ToString::to_string) } else { referer(headers) };
+        let next =
+            if *method == Method::GET { uri.path_and_query().map(ToString::to_string) } else { referer(headers) };
         let next = next.filter(|next| is_page(next)).unwrap_or_else(|| HOME.to_owned());
         // Whoever comes for the first time is told nothing of an end.
         let word = headers.contains_key(header::COOKIE).then(|| note("Your log-in has ended. Log in to go on."));
@@ -152,7 +154,16 @@ mod tests {
         for page in ["/console", "/console/", "/console?x", "/console/workspaces/1/sources/2?runs=3"] {
             assert!(is_page(page), "{page}");
         }
-        for other in ["", "/", "//evil.example", "https://evil.example/console", "/consoles", "/console\\evil", "/console/\r\nx", "console"] {
+        for other in [
+            "",
+            "/",
+            "//evil.example",
+            "https://evil.example/console",
+            "/consoles",
+            "/console\\evil",
+            "/console/\r\nx",
+            "console",
+        ] {
             assert!(!is_page(other), "{other:?}");
         }
     }

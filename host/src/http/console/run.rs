@@ -161,7 +161,8 @@ pub(super) fn changes(counts: &Counts) -> Markup {
         (counts.failed, "failed"),
         (counts.unchanged, "unchanged"),
     ];
-    let some: Vec<_> = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", words::number(*n))).collect();
+    let some: Vec<_> =
+        all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", words::number(*n))).collect();
     html! { @if some.is_empty() { "nothing there" } @else { (some.join(", ")) } }
 }
 

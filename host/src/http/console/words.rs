@@ -147,6 +147,9 @@ mod tests {
         assert_eq!([number(0), number(1_500), number(-1_234_567)], ["0", "1,500", "-1,234,567"]);
         assert_eq!([size(0), size(1_023), size(1_536), size(5 << 40)], ["0 B", "1023 B", "1.5 KiB", "5120.0 GiB"]);
         assert_eq!([duration(40), duration(61_000), duration(7_260_000)], ["0.0 s", "1 min 1 s", "2 h 1 min"]);
-        assert_eq!([count(1, "document", "documents"), count(2, "document", "documents")], ["1 document", "2 documents"]);
+        assert_eq!(
+            [count(1, "document", "documents"), count(2, "document", "documents")],
+            ["1 document", "2 documents"]
+        );
     }
 }
