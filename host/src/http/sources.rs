@@ -80,7 +80,7 @@ pub(super) async fn create(
 }
 
 /// Which sources.
-#[derive(Deserialize, IntoParams)]
+#[derive(Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct SourcesQuery {
     /// Those that are deleted and can be restored, instead of those that are there.

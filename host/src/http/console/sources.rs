@@ -29,7 +29,7 @@ pub(super) async fn page(
 ) -> Result<Response, ApiError> {
     let workspace = tenant.workspace().await?;
     let here = workspaces::address(workspace.id);
-    let list = api::list(Tenant(tenant), Query(paging)).await?.0;
+    let list = api::list(Tenant(tenant), Query(api::SourcesQuery::default()), Query(paging)).await?.0;
     let now = app.clock.now();
     let main = html! {
         h1 { "Sources" }
