@@ -85,9 +85,19 @@ async fn versions_are_listed_read_and_compared_and_old_citations_lead_to_theirs(
         assert_eq!((&back["from"], &back["changes"][1]["to"]), (&json!(2), &json!("Returns")));
         let same = server.get(&format!("{path}/versions/2/diff?against=2")).await.ok();
         assert_eq!((&same["changes"], &same["hunks"]), (&json!([]), &json!([])));
-        for wrong in ["versions/3", "versions/0", "versions/-1", "versions/1/diff", "versions/2/diff?against=9"] {
+        for wrong in ["versions/9", "versions/0", "versions/-1", "versions/1/diff", "versions/2/diff?against=9"] {
             server.get(&format!("{path}/{wrong}")).await.problem(404, "not_found");
         }
+
+        // The source's own marks of a state change with a version, and make none.
+        let mut touched = document("Returns and refunds", 60, "3.90");
+        touched["provenance"]["modified_at"] = json!("2026-02-02T03:04:05Z");
+        assert_eq!(push(&server, &base, touched.clone()).await["outcome"], "unchanged");
+        touched["title"] = json!("Refunds");
+        push(&server, &base, touched).await;
+        let diff = server.get(&format!("{path}/versions/3/diff")).await.ok();
+        let moved = json!({ "pointer": "/provenance/modified_at", "from": "2026-01-02T03:04:05Z", "to": "2026-02-02T03:04:05Z" });
+        assert_eq!(diff["changes"][0], moved, "{diff}");
 
         // A new licence alone is a change; too much is refused, by name, and keeps nothing else from being taken.
         let licensed = |license: &str| {

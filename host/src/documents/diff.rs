@@ -84,7 +84,7 @@ fn changes(from: &Document, to: &Document) -> Vec<(String, Value, Value)> {
         let fields = it.fields.iter().map(|(name, value)| (pointer("fields", name), value.clone()));
         let provenance = serde_json::to_value(&it.provenance).unwrap_or_default();
         let provenance = provenance.as_object().cloned().unwrap_or_default().into_iter();
-        let provenance = provenance.map(|(name, value)| (pointer("provenance", &name), value));
+        let provenance = provenance.map(|(name, value)| (pointer("provenance", &name), shown(&name, value)));
         about.chain(fields).chain(provenance).collect::<std::collections::BTreeMap<_, _>>()
     });
     let pointers: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
@@ -93,6 +93,12 @@ fn changes(from: &Document, to: &Document) -> Vec<(String, Value, Value)> {
         (old != new).then(|| (pointer.clone(), old, new))
     });
     changed.collect()
+}
+
+/// Moments are stored as Unix milliseconds.
+fn shown(name: &str, value: Value) -> Value {
+    let moment = value.as_i64().filter(|_| name.ends_with("_at")).and_then(chrono::DateTime::from_timestamp_millis);
+    moment.map_or(value, |moment| json!(moment))
 }
 
 /// RFC 6901.

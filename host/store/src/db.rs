@@ -114,6 +114,8 @@ pub(crate) enum Cx {
 pub(crate) enum Scope {
     /// One workspace's.
     Workspace(Uuid),
+    /// The same, for statements with conditions that may be left out: which index serves is decided for each call anew.
+    Filtered(Uuid),
     /// Everybody's.
     System,
     /// Everybody's, for statements on jobs. The queue is empty at one moment and long at the next; whatever the planner believes of it, and
@@ -126,6 +128,9 @@ impl Scope {
     fn begin(self, how: &str) -> String {
         match self {
             Self::Workspace(id) => format!("BEGIN {how}; SET LOCAL tributary.workspace = '{id}'"),
+            Self::Filtered(id) => format!(
+                "BEGIN {how}; SET LOCAL tributary.workspace = '{id}'; SET LOCAL plan_cache_mode = force_custom_plan"
+            ),
             Self::System => format!("BEGIN {how}; SET LOCAL tributary.system = 'on'"),
             Self::Queue => format!(
                 "BEGIN {how}; SET LOCAL tributary.system = 'on'; SET LOCAL enable_seqscan = off; SET LOCAL jit = off"

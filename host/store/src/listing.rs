@@ -87,7 +87,7 @@ impl TenantDb {
         let kinds = audience.kinds.as_deref().map(json_list).transpose()?;
         let field = audience.field.as_ref().map(|field| field.name.as_str());
         let any_of = audience.field.as_ref().map(|field| json_list(&field.any_of)).transpose()?;
-        let mut cx = self.read().await?;
+        let mut cx = self.read_filtered().await?;
         let rows = if filter.run_id.is_some()
             || (source.is_none() && (filter.deleted || filter.updated_after.is_some()))
         {
@@ -226,21 +226,28 @@ impl TenantDb {
             DocumentFilter { updated_after: Some(_), .. } => "time",
             _ => "all",
         };
-        let mut cx = self.read().await?;
+        let mut cx = self.read_filtered().await?;
         let counts = q!(
             cx,
             fetch_all as DocumentCount,
             "SELECT d.source_id, d.kind, v.language, {day COALESCE(d.gone_at, d.updated_at)} AS day, COUNT(*) AS documents
-             FROM (SELECT b.document_id AS id FROM document_version b
-                  WHERE b.workspace_id = $1 AND $2 = 'run' AND b.run_id = $7 AND ($8 IS NULL OR b.outcome = $8)
-              UNION SELECT g.id FROM document g WHERE g.workspace_id = $1 AND $2 = 'deleted by run' AND g.gone_run_id = $7
-              UNION SELECT s.id FROM document s WHERE s.workspace_id = $1 AND $2 = 'source' AND s.source_id = $4
-              UNION SELECT k.id FROM document k WHERE k.workspace_id = $1 AND $2 = 'kind' AND k.kind = $5
-              UNION SELECT t.id FROM document t WHERE t.workspace_id = $1 AND $2 = 'deleted' AND t.gone IS NOT NULL
-              UNION SELECT u.id FROM document u WHERE u.workspace_id = $1 AND $2 = 'time' AND u.updated_at > $6
-              UNION SELECT a.id FROM document a WHERE a.workspace_id = $1 AND $2 = 'all'
-              LIMIT 1000000000 OFFSET 0) AS m
-             {look up document d: d.workspace_id = $1 AND d.id = m.id}
+             FROM (SELECT r.id, r.source_id, r.kind, r.version, r.gone, r.gone_at, r.updated_at
+                  FROM (SELECT DISTINCT b.document_id AS id FROM document_version b
+                       WHERE b.workspace_id = $1 AND $2 = 'run' AND b.run_id = $7 AND ($8 IS NULL OR b.outcome = $8)) AS m
+                  {look up document r: r.workspace_id = $1 AND r.id = m.id}
+              UNION ALL SELECT g.id, g.source_id, g.kind, g.version, g.gone, g.gone_at, g.updated_at FROM document g
+                  WHERE g.workspace_id = $1 AND $2 = 'deleted by run' AND g.gone_run_id = $7
+              UNION ALL SELECT s.id, s.source_id, s.kind, s.version, s.gone, s.gone_at, s.updated_at FROM document s
+                  WHERE s.workspace_id = $1 AND $2 = 'source' AND s.source_id = $4
+              UNION ALL SELECT k.id, k.source_id, k.kind, k.version, k.gone, k.gone_at, k.updated_at FROM document k
+                  WHERE k.workspace_id = $1 AND $2 = 'kind' AND k.kind = $5
+              UNION ALL SELECT t.id, t.source_id, t.kind, t.version, t.gone, t.gone_at, t.updated_at FROM document t
+                  WHERE t.workspace_id = $1 AND $2 = 'deleted' AND t.gone IS NOT NULL
+              UNION ALL SELECT u.id, u.source_id, u.kind, u.version, u.gone, u.gone_at, u.updated_at FROM document u
+                  WHERE u.workspace_id = $1 AND $2 = 'time' AND u.updated_at > $6
+              UNION ALL SELECT a.id, a.source_id, a.kind, a.version, a.gone, a.gone_at, a.updated_at FROM document a
+                  WHERE a.workspace_id = $1 AND $2 = 'all'
+              LIMIT 1000000000 OFFSET 0) AS d
              {look up document_version v: v.workspace_id = $1 AND v.document_id = d.id AND v.version = d.version}
              WHERE (d.gone IS NOT NULL) = $3 AND ($4 IS NULL OR d.source_id = $4) AND ($5 IS NULL OR d.kind = $5)
                  AND ($6 IS NULL OR d.updated_at > $6) AND ($9 IS NULL OR d.source_id IN {ids $9})

@@ -86,6 +86,10 @@ impl TenantDb {
         self.db.read(Scope::Workspace(self.key())).await
     }
 
+    pub(crate) async fn read_filtered(&self) -> Result<Cx> {
+        self.db.read(Scope::Filtered(self.key())).await
+    }
+
     pub(crate) async fn write(&self) -> Result<Cx> {
         self.db.write(Scope::Workspace(self.key())).await
     }
