@@ -10,7 +10,7 @@ use hayro_font::{
 };
 use hayro_syntax::{
     content::{TypedIter, ops::TypedInstruction},
-    object::{Dict, Object, Stream},
+    object::{Array, Dict, Object, Stream},
     page::{Page, Resources},
 };
 use tributary_plugin_sdk::Failure;
@@ -24,6 +24,8 @@ const MAX_FORMS: usize = 16;
 const MAX_STATES: usize = 256;
 /// Operators of one document: a form drawn by a form drawn by a form multiplies them.
 const MAX_OPERATORS: u64 = 30_000_000;
+/// What one page draws, unpacked, in bytes.
+const MAX_CONTENT_BYTES: usize = 96 << 20;
 /// Pieces of text of one page.
 const MAX_PIECES: usize = 500_000;
 /// Pieces closer than this part of the font's size are one.
@@ -130,7 +132,8 @@ impl<'a> Reader<'a> {
             leading: 0.0,
             rise: 0.0,
         };
-        self.follow(page.typed_operations(), page.resources(), state, 0)?;
+        let content = content(page)?;
+        self.follow(TypedIter::new(&content), page.resources(), state, 0)?;
         Ok(std::mem::take(&mut self.pieces))
     }
 
@@ -155,11 +158,7 @@ impl<'a> Reader<'a> {
                 return Err(fault::bomb(WHAT, "draws far more than its pages can show"));
             }
             match operator {
-                Op::SaveState(_) => {
-                    if saved.len() < MAX_STATES {
-                        saved.push(state.clone());
-                    }
-                }
+                Op::SaveState(_) if saved.len() < MAX_STATES => saved.push(state.clone()),
                 Op::RestoreState(_) => {
                     if let Some(before) = saved.pop() {
                         state = before;
@@ -234,10 +233,9 @@ impl<'a> Reader<'a> {
                         None => Mark::Plain,
                     });
                 }
-                Op::EndMarkedContent(_) => {
-                    if self.marks.len() > marks {
-                        self.marks.pop();
-                    }
+                // A form ends no mark of what draws it.
+                Op::EndMarkedContent(_) if self.marks.len() > marks => {
+                    self.marks.pop();
                 }
                 _ => {}
             }
@@ -355,6 +353,25 @@ impl<'a> Reader<'a> {
         }
         Some(text)
     }
+}
+
+/// What a page draws, unpacked. (The page itself would keep it, and a document all of its pages.)
+fn content(page: &Page<'_>) -> Result<Vec<u8>, Failure> {
+    let whole = page.raw().get::<Stream<'_>>(b"Contents");
+    let parts = page.raw().get::<Array<'_>>(b"Contents");
+    let parts = parts.iter().flat_map(Array::iter::<Stream<'_>>);
+    let mut content = Vec::new();
+    for stream in whole.into_iter().chain(parts) {
+        if let Ok(part) = stream.decoded() {
+            content.extend_from_slice(&part);
+            // Parts may end within an operator's operands, never within a word.
+            content.push(b'\n');
+        }
+        if content.len() > MAX_CONTENT_BYTES {
+            return Err(fault::bomb(WHAT, "draws far more than its pages can show"));
+        }
+    }
+    Ok(content)
 }
 
 fn push(text: &mut String, meaning: Option<&str>, unreadable: &mut u64) {

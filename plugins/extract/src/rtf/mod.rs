@@ -165,7 +165,7 @@ impl Reader {
         let is_optional = std::mem::take(&mut self.is_optional);
         let on = number != Some(0);
         match name {
-            b"u" => return self.unicode(number.unwrap_or_default()),
+            b"u" => self.unicode(number.unwrap_or_default()),
             b"uc" => self.now.fallback = number.unwrap_or(1).clamp(0, 64) as usize,
             b"ansicpg" => {
                 self.default_encoding = code_page(number.unwrap_or_default());
