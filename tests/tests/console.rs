@@ -135,7 +135,7 @@ async fn held_deletions_are_looked_at_and_decided() {
         let tab = browser.open(&page_of(&server, &source)).await;
         log_in(&tab, EMAIL, PASSWORD).await;
         tab.sees("Needs attention").await;
-        tab.sees("60 documents of 100 would go").await;
+        tab.sees("60 documents of 100 were not found").await;
         tab.picture("source-held").await;
         tab.follow("Look at them and decide").await;
         tab.sees("Document 59").await;

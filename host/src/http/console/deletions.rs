@@ -22,8 +22,7 @@ use super::{
     form::{Form, done},
     layout,
     source::{self, Ids},
-    words::{self, Now, when},
-    workspaces,
+    words, workspaces,
 };
 use crate::app::App;
 
@@ -39,7 +38,6 @@ pub(super) struct Shown {
 }
 
 pub(super) async fn page(
-    State(app): State<Arc<App>>,
     caller: Caller,
     Tenant(tenant): Tenant,
     Path(ids): Ids,
@@ -49,7 +47,7 @@ pub(super) async fn page(
     let manages = source::manages(&caller, &tenant);
     let paging = Query(Paging { cursor: shown.cursor, limit: Some(DOCUMENTS) });
     let held = api::held(Tenant(tenant), Path(ids), paging).await?.0;
-    let (above, now) = (source::address(ids.0, ids.1), app.clock.now());
+    let above = source::address(ids.0, ids.1);
     let here = format!("{above}/held");
     let main = html! {
         h1 { "Held deletions" }
@@ -58,7 +56,7 @@ pub(super) async fn page(
         }
         @match held.run_id {
             None => p { "Nothing of this source waits for a decision. " a href=(above) { "Back to " (found.name) } },
-            Some(run) => (waiting(&here, &held, run, manages, now)),
+            Some(run) => (waiting(&here, &held, run, manages)),
         }
     };
     let trail = [
@@ -78,11 +76,11 @@ fn approved(deleted: i64, kept: i64) -> String {
     words
 }
 
-fn waiting(here: &str, held: &HeldDeletions, run: Uuid, manages: bool, now: Now) -> Markup {
+fn waiting(here: &str, held: &HeldDeletions, run: Uuid, manages: bool) -> Markup {
     html! {
         p {
             "A " a href={ (here.trim_end_matches("held")) "runs/" (run) } { "run" }
-            @if let Some(at) = held.held_at { " that ended " (when(now, at)) }
+            @if let Some(at) = held.held_at { " of " (words::exactly(at)) }
             " did not find " b { (words::count(held.held, "document", "documents")) } " of " (words::number(held.of))
             ". They are still there and can still be found. If a folder was moved or a share is not mounted, keep them."
         }

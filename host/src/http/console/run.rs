@@ -79,7 +79,7 @@ pub(super) async fn page(
     let main = html! {
         h1 { (words::kind(kind)) " of " (found.name) }
         p.quiet {
-            "Asked for " (when(now, run.queued_at)) ", " (words::trigger(run.trigger)) " · "
+            "Asked for at " (words::exactly(run.queued_at)) ", " (words::trigger(run.trigger)) " · "
             (run.connector.id) " " (run.connector.version) " · configuration " (run.config_revision)
             @if let Some(of) = retried { " · reads again what failed in " a href=(of) { "this run" } }
         }
@@ -124,7 +124,7 @@ pub(super) fn live(RunState { run, done, total, rate, eta }: &RunState, now: Now
             (counts(&run.counts))
             p.quiet {
                 (words::size(run.bytes)) " read in " (words::count(run.requests, "request", "requests"))
-                ", " (words::count(run.pages, "page", "pages")) " committed"
+                ", " (words::count(run.pages, "page", "pages"))
             }
             @if let Some(error) = &run.error { (layout::alarm(&layout::sentence(&error.detail))) }
         }

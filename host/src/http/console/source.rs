@@ -87,7 +87,7 @@ pub(super) async fn page(
         h1 { (source.name) }
         p.quiet { "Connector " (source.connector.id) " " (source.connector.version) }
         section #condition data-live aria-label="Condition" {
-            (condition(&source, &by, now))
+            (condition(&source, &by, held.is_some(), now))
             @if let Some(held) = &held { (held_note(&here, held)) }
         }
         @if manages && !pushed { (actions(&here, &source)) }
@@ -114,7 +114,7 @@ async fn name(tenant: &TenantDb, label: &str) -> Result<String, ApiError> {
     Ok(member.map_or_else(|| label.to_owned(), |member| member.email))
 }
 
-fn condition(source: &Source, by: &str, now: Now) -> Markup {
+fn condition(source: &Source, by: &str, held: bool, now: Now) -> Markup {
     html! {
         dl.facts {
             div { dt { "Health" } dd { (words::health(source.health)) " since " (when(now, source.health_since)) } }
@@ -124,7 +124,9 @@ fn condition(source: &Source, by: &str, now: Now) -> Markup {
         }
         @match &source.paused {
             Some(paused) => (pause_note(paused, by, now)),
-            None => @if let Some(reason) = &source.health_reason { (layout::alarm(&layout::sentence(&reason.detail))) },
+            None => @if let Some(reason) = source.health_reason.as_ref().filter(|it| !(held && it.code == "deletions_held")) {
+                (layout::alarm(&layout::sentence(&reason.detail)))
+            },
         }
     }
 }
@@ -150,7 +152,7 @@ fn held_note(source: &str, held: &HeldDeletions) -> Markup {
     html! {
         p.note.bad {
             (words::count(held.held, "document", "documents")) " of " (words::number(held.of))
-            " would go, and nobody has decided about it yet. "
+            " were not found by the last complete sync. None is deleted until somebody has decided. "
             a href={ (source) "/held" } { "Look at them and decide" }
         }
     }
@@ -179,13 +181,14 @@ fn actions(here: &str, source: &Source) -> Markup {
 
 fn schedules_section(schedules: &Schedules, source: &Source, now: Now) -> Markup {
     let views = [("Syncs", &schedules.schedule), ("Reads everything again", &schedules.full_schedule)];
+    let scheduled = views.iter().any(|(_, view)| view.is_some());
     html! {
         section #schedules data-live aria-labelledby="schedules-title" {
             h2 #schedules-title { "Schedule" }
-            @if views.iter().all(|(_, view)| view.is_none()) { p { "None: it syncs when somebody asks for it." } }
+            @if !scheduled { p { "None: it syncs when somebody asks for it." } }
             @for (what, view) in views { @if let Some(view) = view { (schedule(what, view, now)) } }
-            @if source.paused.is_none() && source.pause_after_failures > 0 {
-                p.quiet { "Paused by itself after " (source.pause_after_failures) " failed runs in a row." }
+            @if scheduled && source.paused.is_none() && source.pause_after_failures > 0 {
+                p.quiet { "Paused by itself after " (source.pause_after_failures) " failed runs in a row, so that no account is locked by a wrong password." }
             }
             @if !schedules.past.is_empty() {
                 details {

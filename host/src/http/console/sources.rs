@@ -33,7 +33,7 @@ pub(super) async fn page(
     let now = app.clock.now();
     let main = html! {
         h1 { "Sources" }
-        @if tenant_is_archived(&workspace) { (layout::note("This workspace is archived: it can be read, and nothing else.")) }
+        @if workspace.archived_at.is_some() { (layout::note("This workspace is archived: it can be read, and nothing else.")) }
         section #sources data-live aria-label="Sources" {
             @if list.items.is_empty() {
                 p { "There is no source yet. Make one over the API; the reference is at " a href="/docs" { "/docs" } "." }
@@ -54,10 +54,6 @@ pub(super) async fn page(
         @if let Some(next) = &list.next_cursor { p { a href={ "?cursor=" (next) } { "More sources" } } }
     };
     Ok(layout::inside("Sources", &[(here, &workspace.name)], true, main).into_response())
-}
-
-fn tenant_is_archived(workspace: &tributary_core::workspace::Workspace) -> bool {
-    workspace.archived_at.is_some()
 }
 
 fn row(workspace: &str, source: &Source, now: Now) -> Markup {

@@ -12,15 +12,23 @@ pub(super) type Now = DateTime<Utc>;
 
 /// A moment: how long ago or how soon, and exactly when one points at it.
 pub(super) fn when(now: Now, at: DateTime<Utc>) -> Markup {
-    let exact = at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
-    html! { time datetime=(at.to_rfc3339()) title=(exact) { (distance(now, at)) } }
+    html! { time datetime=(at.to_rfc3339()) title=(in_full(at)) { (distance(now, at)) } }
+}
+
+/// A moment, where nothing brings the page up to date.
+pub(super) fn exactly(at: DateTime<Utc>) -> Markup {
+    html! { time datetime=(at.to_rfc3339()) { (in_full(at)) } }
+}
+
+fn in_full(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 fn distance(now: Now, at: DateTime<Utc>) -> String {
     let seconds = (at - now).num_seconds();
     let size = seconds.abs();
     let amount = match size {
-        0..5 => return "now".to_owned(),
+        0..5 => return "just now".to_owned(),
         5..60 => format!("{size} s"),
         60..3_600 => format!("{} min", size / 60),
         3_600..86_400 => format!("{} h", size / 3_600),
@@ -137,7 +145,7 @@ mod tests {
     fn moments_are_distances() {
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let put = |seconds| distance(now, now + TimeDelta::seconds(seconds));
-        assert_eq!([put(0), put(-4), put(-59), put(-3_599)], ["now", "now", "59 s ago", "59 min ago"]);
+        assert_eq!([put(0), put(-4), put(-59), put(-3_599)], ["just now", "just now", "59 s ago", "59 min ago"]);
         assert_eq!([put(60), put(7_300), put(200_000)], ["in 1 min", "in 2 h", "in 2 d"]);
         assert_eq!(put(-86_400 * 40), "2026-12-06");
     }
