@@ -368,7 +368,10 @@ mod tests {
         let resolve = |text: &str| {
             Settings { job_workers: Some(vec![text.to_owned()]), ..Settings::default() }.resolve().map(|it| it.workers)
         };
-        assert_eq!(resolve("delete_workspace=3").unwrap(), BTreeMap::from([("delete_workspace", 3), ("sync", 2)]));
+        assert_eq!(
+            resolve("delete_workspace=3").unwrap(),
+            BTreeMap::from([("delete_workspace", 3), ("purge_source", 1), ("sync", 2)])
+        );
         for text in ["sync=3", "dance=1", "delete_workspace", "delete_workspace=many", "delete_workspace=0"] {
             let error = resolve(text).unwrap_err().to_string();
             assert!(error.contains("job_workers"), "{text}: {error}");

@@ -158,8 +158,8 @@ mod tests {
     #[test]
     fn texts_made_to_take_long_take_no_longer_than_they_may() {
         // Nothing in common, and everything in common in another order.
-        let old: String = (0..200_000).map(|n| format!("{}\n", n * 7_919 % 200_003)).collect();
-        let new: String = (0..200_000).map(|n| format!("{}\n", n * 104_729 % 200_003)).collect();
+        let old: String = (0..200_000_u64).map(|n| format!("{}\n", n * 7_919 % 200_003)).collect();
+        let new: String = (0..200_000_u64).map(|n| format!("{}\n", n * 104_729 % 200_003)).collect();
         let started = Instant::now();
         let (hunks, truncated) = hunks(&old, &new);
         assert!(started.elapsed() < PATIENCE * 8, "{:?}", started.elapsed());

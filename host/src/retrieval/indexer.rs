@@ -55,6 +55,12 @@ impl Indexer {
         }
     }
 
+    /// Brings every index up to date, once.
+    #[cfg(test)]
+    pub(crate) async fn once(&self) -> anyhow::Result<()> {
+        self.catch_up(&mut HashMap::new(), &CancellationToken::new()).await
+    }
+
     /// One look at every workspace; reads only those that moved.
     async fn catch_up(
         &self,
