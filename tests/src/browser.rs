@@ -196,7 +196,7 @@ impl Tab {
                 return;
             }
             let waited = started.elapsed();
-            assert!(waited < Duration::from_secs(30), "{text:?} does not come; {} shows:\n{seen}", self.url().await);
+            assert!(waited < Duration::from_secs(60), "{text:?} does not come; {} shows:\n{seen}", self.url().await);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -45,7 +45,7 @@ async fn member(server: &Server, workspace: &str, name: &str, role: &str) -> Str
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_is_started_and_watched_to_its_end_without_reloading() {
     let folder = tempfile::tempdir().unwrap();
-    library(folder.path(), 2_000);
+    library(folder.path(), 1_200);
     write(folder.path(), "bad.md", &"long ".repeat(2_000));
     for database in databases().await {
         let Some(browser) = Browser::start().await else { return };
@@ -78,7 +78,7 @@ async fn a_sync_is_started_and_watched_to_its_end_without_reloading() {
         tab.sees("Read the failed items again").await;
         assert_eq!(tab.run("window.stayed").await, Some(json!(true)), "the page was loaded again");
         let shown = tab.text().await;
-        assert!(shown.contains("2,000") && shown.contains("bad.md"), "{shown}");
+        assert!(shown.contains("1,200") && shown.contains("bad.md"), "{shown}");
         assert!(!tab.has_button("Cancel this run").await);
         tab.picture("run-partial").await;
 
