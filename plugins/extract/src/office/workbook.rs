@@ -62,7 +62,8 @@ pub(crate) fn xlsb(bytes: &[u8]) -> Result<Extracted, Failure> {
     rich.outline.finish(title, language)
 }
 
-/// An `xls` of Excel 97 to 2003.
+/// An `xls` of Excel 97 to 2003. The reader reserves what the file claims to hold, whatever that is: the memory limit of
+/// the sandbox ends a hostile one.
 pub(crate) fn xls(bytes: &[u8]) -> Result<Extracted, Failure> {
     let mut book: Xls<_> = Xls::new(Cursor::new(bytes)).map_err(|error| match error {
         XlsError::Password => fault::encrypted(WHAT),
