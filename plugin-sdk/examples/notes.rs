@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::temp_dir().join(format!("notes-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("hello.note"), "# Hello")?;
-    let host = testing::FolderHost::new().with_root("mine", &folder);
+    let host = testing::TestHost::new().with_root("mine", &folder);
     let mut synced = testing::Synced::default();
     testing::sync::<Notes>(&host, r#"{"root":"mine"}"#, testing::PullLimits::default(), &mut synced)?;
     std::fs::remove_dir_all(&folder)?;

@@ -8,6 +8,7 @@ use crate::bindings::connector::tributary::connector as wit;
 
 pub use wit::blobs::BlobInfo;
 pub use wit::files::{Entry, FileKind, Listing};
+pub use wit::http::{Credential, Inject, Method, Rate, Request as HttpRequest, Response as HttpResponse};
 pub use wit::log::Level;
 pub use wit::types::{
     BlobId, Capabilities, Change, CheckItem, CheckStatus, Container, Content, Descriptor, Document, Extracted, Failure,

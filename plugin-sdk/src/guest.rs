@@ -2,8 +2,8 @@
 
 use std::sync::Once;
 
-use crate::bindings::connector::tributary::connector::{blobs, files, ledger, log, state};
-use crate::{BlobId, BlobInfo, ExtractorHost, Failure, Host, Level, Listing};
+use crate::bindings::connector::tributary::connector::{blobs, files, http, ledger, log, state};
+use crate::{BlobId, BlobInfo, ExtractorHost, Failure, Host, HttpRequest, HttpResponse, Level, Listing};
 
 /// The host as this component sees it.
 pub struct Guest;
@@ -61,6 +61,10 @@ impl Host for Guest {
 
     fn open_all(&self, root: &str, paths: &[String], max_bytes: u64) -> Result<Vec<Result<BlobId, Failure>>, Failure> {
         files::open_all(root, paths, max_bytes)
+    }
+
+    fn send(&self, request: &HttpRequest) -> Result<HttpResponse, Failure> {
+        http::send(request)
     }
 
     fn lookup(&self, external_ids: &[String]) -> Result<Vec<Option<String>>, Failure> {

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use crate::{BlobId, BlobInfo, Failure, Level, Listing};
+use crate::{BlobId, BlobInfo, Failure, HttpRequest, HttpResponse, Level, Listing};
 
 /// What every plugin may use: blobs and the log. An extractor gets nothing else.
 pub trait ExtractorHost {
@@ -36,6 +36,13 @@ pub trait Host: ExtractorHost {
 
     /// Reads up to 1,000 files, one answer per path, in order: the same as `open` for each, without a wait for each.
     fn open_all(&self, root: &str, paths: &[String], max_bytes: u64) -> Result<Vec<Result<BlobId, Failure>>, Failure>;
+
+    /// Sends a request. What the source answers comes back whatever its status; see [`HttpResponse::success`].
+    ///
+    /// # Errors
+    /// When there was no answer (`transient`), none was allowed (`permission`), it is too long (`too-large`), or the rate is used up
+    /// (`rate-limited`, with how long to wait).
+    fn send(&self, request: &HttpRequest) -> Result<HttpResponse, Failure>;
 
     /// What was committed before: one answer per id, in order, the fingerprint of a live document or container.
     fn lookup(&self, external_ids: &[String]) -> Result<Vec<Option<String>>, Failure>;

@@ -1,7 +1,7 @@
 //! What a Tributary connector is written with.
 //!
 //! A connector is a type that implements [`Connector`], exported with [`export_connector!`] and compiled for
-//! `wasm32-wasip2`. Natively the same code is an ordinary library, which a test drives with `testing::FolderHost`.
+//! `wasm32-wasip2`. Natively the same code is an ordinary library, which a test drives with `testing::TestHost`.
 //!
 //! `examples/notes.rs` is a whole connector with its test; this is the core of it:
 //!
@@ -44,6 +44,7 @@ mod contract;
 #[doc(hidden)]
 pub mod guest;
 mod host;
+mod http;
 mod plugin;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

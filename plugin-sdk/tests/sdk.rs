@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 
 use proptest::prelude::*;
 use serde::Deserialize;
-use tributary_plugin_sdk::{testing::FolderHost, *};
+use tributary_plugin_sdk::{testing::TestHost, *};
 
 struct Picky;
 
@@ -61,7 +61,7 @@ fn request(config: &str, cursor: Option<&str>) -> PullRequest {
 
 #[test]
 fn a_wrong_configuration_names_the_field() {
-    let host = FolderHost::new();
+    let host = TestHost::new();
     for (config, pointer, message) in [
         (
             r#"{"shops":[{"limit":1},{"limit":"x"}]}"#,
@@ -87,7 +87,7 @@ fn a_wrong_configuration_names_the_field() {
 
 #[test]
 fn cursors_are_typed_and_a_foreign_one_starts_over() {
-    let host = FolderHost::new();
+    let host = TestHost::new();
     let page = pull::<Picky>(&host, &request(r#"{"shops":[]}"#, None)).unwrap();
     assert_eq!((page.next, page.cursor.as_deref()), (Next::More, Some("1")));
     assert_eq!(pull::<Picky>(&host, &request(r#"{"shops":[]}"#, Some("2"))).unwrap().next, Next::Complete);
@@ -97,7 +97,7 @@ fn cursors_are_typed_and_a_foreign_one_starts_over() {
 
 #[test]
 fn a_host_failure_passes_through_io_whole() {
-    let host = FolderHost::new();
+    let host = TestHost::new();
     let mut reader = BlobReader::new(&host, 7);
     let failure: Failure = reader.read_to_end(&mut Vec::new()).unwrap_err().into();
     assert_eq!(failure.code, "unknown_blob");
@@ -107,7 +107,7 @@ fn a_host_failure_passes_through_io_whole() {
 
 #[test]
 fn blobs_are_written_sealed_and_read_whole() {
-    let host = FolderHost::new();
+    let host = TestHost::new();
     let blob = host.create_blob().unwrap();
     host.append_blob(blob, b"ab").unwrap();
     assert_eq!(host.read_blob(blob, 0, 9).unwrap_err().code, "blob_not_finished");
@@ -126,7 +126,7 @@ fn the_folder_host_refuses_what_the_real_one_refuses() {
     std::fs::create_dir(folder.path().join("sub")).unwrap();
     std::fs::write(folder.path().join("sub/a.txt"), "abc").unwrap();
     std::os::unix::fs::symlink("/etc", folder.path().join("link")).unwrap();
-    let host = FolderHost::new().with_root("r", folder.path()).with_root("gone", folder.path().join("nowhere"));
+    let host = TestHost::new().with_root("r", folder.path()).with_root("gone", folder.path().join("nowhere"));
     let open = |root: &str, path: &str, max| host.open(root, path, max).map_err(|failure| failure.code);
     assert!(open("r", "sub/a.txt", 3).is_ok());
     for (root, path, code) in [
@@ -149,7 +149,7 @@ fn the_folder_host_refuses_what_the_real_one_refuses() {
 
 #[test]
 fn state_is_small() {
-    let host = FolderHost::new();
+    let host = TestHost::new();
     host.set_state("a", Some("1")).unwrap();
     assert_eq!(host.state("a").unwrap().as_deref(), Some("1"));
     assert_eq!(host.set_state("b", Some(&"x".repeat(64 << 10))).unwrap_err().code, "state_full");
@@ -163,7 +163,7 @@ proptest! {
     #[test]
     fn a_reader_gives_the_bytes_from_any_offset(size in 0_usize..600_000, offset in 0_u64..700_000, step in 1_usize..300_000) {
         let bytes: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
-        let host = FolderHost::new();
+        let host = TestHost::new();
         let mut reader = BlobReader::from_offset(&host, host.blob(bytes.clone()), offset);
         let start = (offset as usize).min(size);
         let mut read = Vec::new();

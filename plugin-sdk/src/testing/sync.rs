@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::FolderHost;
-use crate::{Change, Connector, Container, Content, Document, Failure, Next, Page, PullRequest, pull};
+use super::{TestHost, hosts_of};
+use crate::{Change, Connector, Container, Content, Document, Failure, Next, Page, PullRequest, UnixMs, pull};
 
 /// What every request of a run says.
 #[derive(Clone, Copy, Debug)]
@@ -14,11 +14,13 @@ pub struct PullLimits {
     pub max_bytes: u64,
     /// Read everything again.
     pub full: bool,
+    /// When the run started.
+    pub upper_bound: UnixMs,
 }
 
 impl Default for PullLimits {
     fn default() -> Self {
-        Self { max_items: 256, max_bytes: 8 << 20, full: false }
+        Self { max_items: 256, max_bytes: 8 << 20, full: false, upper_bound: 0 }
     }
 }
 
@@ -46,13 +48,14 @@ pub struct Synced {
 /// # Errors
 /// Whatever `pull` fails with; `source-contract` when a page breaks the contract.
 pub fn sync<C: Connector>(
-    host: &FolderHost,
+    host: &TestHost,
     config: &str,
     limits: PullLimits,
     synced: &mut Synced,
 ) -> Result<(), Failure> {
     let before = std::mem::take(synced);
     synced.documents = before.documents;
+    host.grant_hosts(hosts_of(&C::describe(), config)?);
     let mut seen = Seen::default();
     let mut cursor = None;
     loop {
@@ -60,7 +63,7 @@ pub fn sync<C: Connector>(
             config: config.to_owned(),
             cursor: cursor.take(),
             full: limits.full,
-            upper_bound: 0,
+            upper_bound: limits.upper_bound,
             max_items: limits.max_items,
             max_bytes: limits.max_bytes,
             deadline_ms: 60_000,
@@ -105,7 +108,7 @@ impl Seen {
     }
 }
 
-fn commit(host: &FolderHost, synced: &mut Synced, seen: &mut Seen, change: Change) -> Result<(), Failure> {
+fn commit(host: &TestHost, synced: &mut Synced, seen: &mut Seen, change: Change) -> Result<(), Failure> {
     match change {
         Change::Upsert(mut document) => {
             seen.documents.insert(document.external_id.clone());
@@ -143,7 +146,7 @@ fn commit(host: &FolderHost, synced: &mut Synced, seen: &mut Seen, change: Chang
     Ok(())
 }
 
-fn check(page: &Page, limits: PullLimits, host: &FolderHost) -> Result<(), Failure> {
+fn check(page: &Page, limits: PullLimits, host: &TestHost) -> Result<(), Failure> {
     if page.changes.len() > limits.max_items as usize {
         return Err(broken("a page has more than max_items changes"));
     }
@@ -173,7 +176,7 @@ fn check(page: &Page, limits: PullLimits, host: &FolderHost) -> Result<(), Failu
     Ok(())
 }
 
-fn content_bytes(document: &Document, host: &FolderHost) -> u64 {
+fn content_bytes(document: &Document, host: &TestHost) -> u64 {
     match &document.content {
         Content::Sections(sections) => sections.iter().map(|section| section.text.len() as u64).sum(),
         Content::Blob((blob, _)) => host.blob_bytes(*blob).map_or(0, |bytes| bytes.len() as u64),

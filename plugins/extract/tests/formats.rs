@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use tributary_plugin_extract::{DocumentExtractor, MAX_INPUT_BYTES};
-use tributary_plugin_sdk::{Extracted, Extractor, Failure, Fault, Locator, testing::FolderHost};
+use tributary_plugin_sdk::{Extracted, Extractor, Failure, Fault, Locator, testing::TestHost};
 
 fn extract(content: impl Into<Vec<u8>>, media_type: &str, name: &str) -> Result<Extracted, Failure> {
-    let host = FolderHost::new();
+    let host = TestHost::new();
     let blob = host.blob(content);
     DocumentExtractor::extract(&host, blob, media_type, Some(name))
 }

@@ -163,7 +163,7 @@ fn join(folder: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tributary_plugin_sdk::testing::FolderHost;
+    use tributary_plugin_sdk::testing::TestHost;
 
     use super::*;
 
@@ -177,7 +177,7 @@ mod tests {
             std::fs::write(folder.path().join(path), "").unwrap();
         }
         std::fs::create_dir(folder.path().join("empty")).unwrap();
-        let host = FolderHost::new().with_root("r", folder.path());
+        let host = TestHost::new().with_root("r", folder.path());
         let scope = Scope::new(&serde_json::from_str(r#"{"root":"r"}"#).unwrap()).unwrap();
         for limit in 1..30 {
             let (mut found, mut position, mut parts) = (Vec::new(), None::<String>, 0);

@@ -11,13 +11,13 @@ use tempfile::TempDir;
 use tributary_plugin_file::FileConnector;
 use tributary_plugin_sdk::{
     Content, Document, Failure,
-    testing::{FolderHost, PullLimits, Synced, sync},
+    testing::{TestHost, PullLimits, Synced, sync},
 };
 
 /// A source over a folder of its own.
 pub struct Source {
     pub folder: TempDir,
-    pub host: FolderHost,
+    pub host: TestHost,
     pub config: serde_json::Value,
     pub limits: PullLimits,
     pub synced: Synced,
@@ -27,7 +27,7 @@ impl Source {
     /// An empty folder, granted as `docs`.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let host = FolderHost::new().with_root("docs", folder.path());
+        let host = TestHost::new().with_root("docs", folder.path());
         let config = serde_json::json!({ "root": "docs" });
         Self { folder, host, config, limits: PullLimits::default(), synced: Synced::default() }
     }

@@ -1,4 +1,4 @@
-//! A host over real folders, with the answers the real one gives.
+//! A host over real folders and scripted answers, which bounds and refuses as the real one does.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,7 +11,11 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::{BlobId, BlobInfo, Entry, ExtractorHost, Failure, Fault, FileKind, Host, Level, Listing};
+use super::{Answer, may_reach};
+use crate::{
+    BlobId, BlobInfo, Entry, ExtractorHost, Failure, Fault, FileKind, Host, HttpRequest, HttpResponse, Level, Listing,
+    Method,
+};
 
 /// Most entries one slice has, as in the real host.
 const MAX_SLICE: u32 = 1_000;
@@ -19,6 +23,8 @@ const MAX_SLICE: u32 = 1_000;
 const MAX_OPEN_ALL: usize = 1_000;
 /// Most bytes one read returns, as in the real host.
 const MAX_READ_BYTES: u32 = 4 << 20;
+/// Headers a connector may not set, as in the real host.
+const REFUSED_HEADERS: [&str; 4] = ["authorization", "cookie", "host", "proxy-authorization"];
 /// Bytes of state one source may have.
 const MAX_STATE_BYTES: usize = 64 << 10;
 
@@ -33,10 +39,14 @@ pub struct LogLine {
     pub fields: Vec<(String, String)>,
 }
 
-/// A host for tests and benches: real folders as roots, everything else in memory.
-#[derive(Debug, Default)]
-pub struct FolderHost {
+/// What answers the requests of a test.
+type Script = Box<dyn Fn(&HttpRequest) -> Result<Answer, Failure> + Send + Sync>;
+
+/// A host for tests and benches: real folders as roots, scripted answers to requests, everything else in memory.
+#[derive(Default)]
+pub struct TestHost {
     roots: BTreeMap<String, PathBuf>,
+    script: Option<Script>,
     inner: Mutex<Inner>,
 }
 
@@ -51,9 +61,12 @@ struct Inner {
     listed: u64,
     opened: u64,
     lookups: u64,
+    requests: Vec<HttpRequest>,
+    /// None: every host may be reached.
+    granted: Option<Vec<String>>,
 }
 
-impl FolderHost {
+impl TestHost {
     /// A host without roots.
     pub fn new() -> Self {
         Self::default()
@@ -63,6 +76,30 @@ impl FolderHost {
     pub fn with_root(mut self, name: impl Into<String>, folder: impl Into<PathBuf>) -> Self {
         self.roots.insert(name.into(), folder.into());
         self
+    }
+
+    /// The same, answering requests with what `script` says of them.
+    pub fn with_http(
+        mut self,
+        script: impl Fn(&HttpRequest) -> Result<Answer, Failure> + Send + Sync + 'static,
+    ) -> Self {
+        self.script = Some(Box::new(script));
+        self
+    }
+
+    /// From now on these hosts may be reached and no others; `sync` calls it with what the connector's descriptor names.
+    pub fn grant_hosts(&self, hosts: Vec<String>) {
+        self.inner().granted = Some(hosts);
+    }
+
+    /// The requests sent so far; forgets them.
+    pub fn take_requests(&self) -> Vec<HttpRequest> {
+        std::mem::take(&mut self.inner().requests)
+    }
+
+    /// What the source remembers under a key.
+    pub fn remembered(&self, key: &str) -> Option<String> {
+        self.inner().state.get(key).cloned()
     }
 
     /// A sealed blob of these bytes.
@@ -173,7 +210,7 @@ impl Inner {
     }
 }
 
-impl ExtractorHost for FolderHost {
+impl ExtractorHost for TestHost {
     fn create_blob(&self) -> Result<BlobId, Failure> {
         Ok(self.inner().add_blob(Vec::new(), None))
     }
@@ -209,7 +246,7 @@ impl ExtractorHost for FolderHost {
     }
 }
 
-impl Host for FolderHost {
+impl Host for TestHost {
     fn list(&self, root: &str, dir: &str, after: Option<&str>, limit: u32) -> Result<Listing, Failure> {
         self.inner().listed += 1;
         let folder = self.resolve(root, dir)?;
@@ -257,6 +294,37 @@ impl Host for FolderHost {
             return Err(Failure::too_large("too_many_files", format!("open at most {MAX_OPEN_ALL} files at once")));
         }
         Ok(paths.iter().map(|path| self.open(root, path, max_bytes)).collect())
+    }
+
+    fn send(&self, request: &HttpRequest) -> Result<HttpResponse, Failure> {
+        {
+            let mut inner = self.inner();
+            inner.requests.push(request.clone());
+            if inner.granted.as_ref().is_some_and(|hosts| !may_reach(hosts, &request.url)) {
+                let what = format!("{} is not among the hosts that the connector's descriptor names", request.url);
+                return Err(Failure::permission("host_not_granted", what));
+            }
+        }
+        if let Some((name, _)) =
+            request.headers.iter().find(|(name, _)| REFUSED_HEADERS.contains(&name.to_ascii_lowercase().as_str()))
+        {
+            let what = format!("a connector may not set the header {name}; name a credential instead");
+            return Err(Failure::permission("header_not_allowed", what));
+        }
+        if request.body.is_some() != (request.method == Method::Post) {
+            return Err(Failure::internal("body_not_allowed", "POST has a body, GET and HEAD have none"));
+        }
+        let script = self.script.as_ref().ok_or_else(|| {
+            Failure::transient("unreachable", format!("{} cannot be reached: the test has no answers", request.url))
+        })?;
+        let answer = script(request)?;
+        let size_bytes = answer.body.len() as u64;
+        if size_bytes > request.max_bytes {
+            let what = format!("{} answered more than {} bytes", request.url, request.max_bytes);
+            return Err(Failure::too_large("answer_too_large", what));
+        }
+        let body = self.blob(answer.body);
+        Ok(HttpResponse { status: answer.status, url: request.url.clone(), headers: answer.headers, body, size_bytes })
     }
 
     fn lookup(&self, external_ids: &[String]) -> Result<Vec<Option<String>>, Failure> {
