@@ -61,8 +61,13 @@ fn crates_of_the_workspace_depend_on_each_other_in_one_direction() {
         ("tributary-store", &["tributary-core"]),
         ("tributary-search", &["tributary-core"]),
         ("tributary-sandbox", &["tributary-core"]),
-        ("tributary", &["tributary-core", "tributary-store", "tributary-search", "tributary-sandbox"]),
+        ("tributary-egress", &["tributary-core"]),
+        (
+            "tributary",
+            &["tributary-core", "tributary-store", "tributary-search", "tributary-sandbox", "tributary-egress"],
+        ),
         ("tributary-plugin-sdk", &[]),
+        ("tributary-fakes", &["tributary-plugin-sdk"]),
         ("tributary-tests", &["tributary-store"]), // for throw-away databases
         ("xtask", &[]),
     ];

@@ -10,6 +10,7 @@ pub mod contract;
 pub mod document;
 pub mod fields;
 pub mod hash;
+pub mod http;
 pub mod id;
 pub mod job;
 pub mod ledger;
