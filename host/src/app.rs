@@ -19,7 +19,7 @@ use crate::{
     ingestion::{Push, Syncs},
     jobs::{self, Jobs},
     limits::{Limiter, streams::Streams},
-    plugins::Plugins,
+    plugins::{Grants, Plugins},
     retrieval::{Indexer, Knowledge},
     schedules::Ticker,
     secrets::{Credentials, Vault},
@@ -57,7 +57,7 @@ pub struct App {
     /// What is kept secret.
     pub vault: Arc<Vault>,
     /// What connectors log in with.
-    pub credentials: Credentials,
+    pub credentials: Arc<Credentials>,
     /// Sync runs.
     pub syncs: Syncs,
     /// Jobs, for whoever runs the server.
@@ -113,13 +113,15 @@ impl App {
         let auth = Arc::new(Auth::open(db.clone(), clock.clone(), config.environment, vault.clone()).await?);
         let plugins = Arc::new(Plugins::new(db.clone(), clock.clone(), sandbox));
         let knowledge = Arc::new(Knowledge::new(indexes.clone()));
+        let credentials = Arc::new(Credentials::new(vault.clone(), clock.clone()));
+        let grants = Arc::new(Grants::new(&config, credentials.clone()));
         Ok(Arc::new(Self {
-            credentials: Credentials::new(vault.clone(), clock.clone()),
+            credentials,
             vault,
             audit: Audit::new(db.clone(), clock.clone(), tasks.clone()),
             workspaces: Workspaces::new(db.clone(), clock.clone(), plugins.clone()),
-            sources: Sources::new(clock.clone(), plugins.clone(), wake.clone(), config.roots.clone()),
-            syncs: Syncs::new(db.clone(), clock.clone(), plugins.clone(), wake.clone(), &config),
+            sources: Sources::new(clock.clone(), plugins.clone(), wake.clone(), grants.clone()),
+            syncs: Syncs::new(db.clone(), clock.clone(), plugins.clone(), wake.clone(), grants, &config),
             jobs: Jobs::new(db.clone(), clock.clone()),
             push: Push::new(clock.clone(), plugins.clone(), wake.clone()),
             documents: Documents::new(wake.clone()),

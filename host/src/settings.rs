@@ -59,6 +59,10 @@ pub struct Settings {
     #[arg(long, env = "TRIBUTARY_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',')]
     pub trusted_proxies: Option<Vec<String>>,
 
+    /// Networks of yours that connectors may reach beside the Internet, such as 10.0.0.0/8,192.0.2.1 [default: none]
+    #[arg(long = "egress-network", env = "TRIBUTARY_EGRESS_NETWORKS", value_name = "NETWORKS", value_delimiter = ',')]
+    pub egress_networks: Option<Vec<String>>,
+
     /// Directory that file sources may read, by name; may be given several times
     #[arg(long = "root", env = "TRIBUTARY_ROOTS", value_name = "NAME=PATH", value_delimiter = ',', value_parser = parse_root)]
     #[serde(skip)]
@@ -155,6 +159,8 @@ pub struct Config {
     pub redis_url: Option<String>,
     /// Proxies that may name the client; none when empty.
     pub trusted_proxies: Vec<IpNet>,
+    /// Networks that connectors may reach beside the Internet, also without TLS.
+    pub egress_networks: Vec<IpNet>,
     /// Granted roots.
     pub roots: BTreeMap<String, PathBuf>,
     /// Log filter.
@@ -237,7 +243,14 @@ impl Settings {
             component_cache,
             database_url,
             redis_url: self.redis_url.or(file.redis_url),
-            trusted_proxies: networks(self.trusted_proxies.or(file.trusted_proxies).unwrap_or_default())?,
+            trusted_proxies: networks(
+                "trusted_proxies",
+                self.trusted_proxies.or(file.trusted_proxies).unwrap_or_default(),
+            )?,
+            egress_networks: networks(
+                "egress_networks",
+                self.egress_networks.or(file.egress_networks).unwrap_or_default(),
+            )?,
             roots,
             log: self.log.or(file.log).unwrap_or_else(|| "info,tokio_cron_scheduler=warn".to_owned()),
             log_format: self.log_format.or(file.log_format).unwrap_or_default(),
@@ -289,13 +302,13 @@ fn read(path: &Path) -> Result<Settings, Error> {
     toml::from_str(&text).map_err(|error| Error::Invalid { path: path.to_owned(), message: error.to_string() })
 }
 
-fn networks(texts: Vec<String>) -> Result<Vec<IpNet>, Error> {
+fn networks(setting: &str, texts: Vec<String>) -> Result<Vec<IpNet>, Error> {
     let parse = |text: String| {
         let text = text.trim();
         let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)));
         network.map_err(|_| {
             Error::Value(format!(
-                "trusted_proxies must name networks such as 10.0.0.0/8 or addresses such as 192.0.2.1, not {text:?}"
+                "{setting} must name networks such as 10.0.0.0/8 or addresses such as 192.0.2.1, not {text:?}"
             ))
         })
     };

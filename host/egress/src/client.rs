@@ -1,6 +1,9 @@
 //! The way out: two clients that dial nothing but what the address rules allow, one request at a time.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures::StreamExt;
 use ipnet::IpNet;
@@ -49,43 +52,24 @@ impl Default for EgressOptions {
 /// The server's way out, shared by all sources.
 pub struct Egress {
     networks: Networks,
-    tls: Client,
-    plain: Client,
+    tls: OnceLock<Result<Client, Failure>>,
+    plain: OnceLock<Result<Client, Failure>>,
     turns: Arc<Semaphore>,
     pub(crate) budgets: Budgets,
     pub(crate) tokens: Tokens,
 }
 
 impl Egress {
-    /// Fails when the system's certificate authorities cannot be read.
-    pub fn new(options: EgressOptions) -> Result<Self, Failure> {
-        let networks = Networks::new(options.networks);
-        let client = |tls: bool| {
-            Client::builder()
-                .dns_resolver(Resolver { networks: networks.clone(), tls })
-                .https_only(tls)
-                .no_proxy()
-                .referer(false)
-                .redirect(redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .connect_timeout(CONNECT)
-                .timeout(WHOLE)
-                .pool_max_idle_per_host(8)
-                .user_agent(concat!("Tributary/", env!("CARGO_PKG_VERSION")))
-                .build()
-                .map_err(|error| {
-                    let message = format!("no client for outgoing requests: {error}");
-                    Failure::new(Fault::Internal, "egress_unavailable", message)
-                })
-        };
-        Ok(Self {
-            tls: client(true)?,
-            plain: client(false)?,
-            networks,
+    /// Nothing is dialled, and no certificate authority read, before the first request.
+    pub fn new(options: EgressOptions) -> Self {
+        Self {
+            networks: Networks::new(options.networks),
+            tls: OnceLock::new(),
+            plain: OnceLock::new(),
             turns: Arc::new(Semaphore::new(options.max_requests.max(1))),
             budgets: Budgets::new(),
             tokens: Tokens::new(),
-        })
+        }
     }
 
     /// The network as one source sees it.
@@ -118,7 +102,12 @@ impl Egress {
                 &format!("{address} is {}", if tls { "not on the public Internet" } else { "asked without TLS" }),
             ));
         }
-        Ok(if tls { &self.tls } else { &self.plain }.request(method, url.clone()))
+        Ok(self.client(tls)?.request(method, url.clone()))
+    }
+
+    fn client(&self, tls: bool) -> Result<&Client, Failure> {
+        let client = if tls { &self.tls } else { &self.plain };
+        client.get_or_init(|| build(&self.networks, tls)).as_ref().map_err(Clone::clone)
     }
 
     /// Sends a request and waits for the answer's head.
@@ -131,13 +120,34 @@ impl Egress {
             }
         };
         let url = request.url().clone();
-        let client = if url.scheme() == "https" { &self.tls } else { &self.plain };
+        let client = self.client(url.scheme() == "https")?;
         let response = match timeout(HEAD, client.execute(request)).await {
             Ok(sent) => sent.map_err(|error| unreachable(&url, error))?,
             Err(_) => return Err(timed_out(&url, HEAD)),
         };
         Ok(Answer { response, _turn: turn })
     }
+}
+
+/// Fails when the system's certificate authorities cannot be read.
+fn build(networks: &Networks, tls: bool) -> Result<Client, Failure> {
+    Client::builder()
+        .dns_resolver(Resolver { networks: networks.clone(), tls })
+        .https_only(tls)
+        .no_proxy()
+        .referer(false)
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT)
+        .timeout(WHOLE)
+        .pool_max_idle_per_host(8)
+        .user_agent(concat!("Tributary/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| {
+            let message =
+                format!("no requests can be sent: {error}; check that the system has certificate authorities");
+            Failure::new(Fault::Internal, "egress_unavailable", message)
+        })
 }
 
 /// An answer whose body was not read yet. It keeps its turn until it is dropped or read.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use moka::future::Cache;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
 use secrecy::ExposeSecret;
 use tributary_core::{
@@ -25,6 +26,8 @@ use crate::{
 
 /// Redirects followed.
 const MOST_REDIRECTS: usize = 5;
+/// A credential that was set anew is used after so long.
+const REOPEN: Duration = Duration::from_secs(10);
 const LONGEST_URL_BYTES: usize = 8 << 10;
 const MOST_HEADERS: usize = 64;
 const LONGEST_BODY_BYTES: usize = 8 << 20;
@@ -44,15 +47,17 @@ pub struct SourceAccess {
     pub secrets: Arc<dyn Secrets>,
 }
 
-/// One source's way out.
+/// One source's way out. Keep one for a run: it opens each credential once in a while and not for each request.
 pub struct SourceHttp {
     egress: Arc<Egress>,
     access: SourceAccess,
+    opened: Cache<String, Secret>,
 }
 
 impl SourceHttp {
     pub(crate) fn new(egress: Arc<Egress>, access: SourceAccess) -> Self {
-        Self { egress, access }
+        let opened = Cache::builder().max_capacity(100).time_to_live(REOPEN).build();
+        Self { egress, access, opened }
     }
 
     async fn secret(&self, credential: &UseCredential) -> Result<Secret, Failure> {
@@ -64,11 +69,16 @@ impl SourceHttp {
             );
             return Err(Failure::new(Fault::Permission, "credential_not_granted", message));
         }
-        self.access.secrets.reveal(name).await?.ok_or_else(|| {
+        if let Some(secret) = self.opened.get(name).await {
+            return Ok(secret);
+        }
+        let secret = self.access.secrets.reveal(name).await?.ok_or_else(|| {
             let message =
                 format!("there is no credential {name:?} in this workspace; make it, or name another in the source");
             Failure::new(Fault::AuthInvalid, "credential_missing", message)
-        })
+        })?;
+        self.opened.insert(name.clone(), secret.clone()).await;
+        Ok(secret)
     }
 
     fn grant<'a>(&'a self, credential: &'a UseCredential, secret: &'a Secret) -> Grant<'a> {

@@ -54,7 +54,7 @@ fn keys(secrets: &[(&str, Secret)]) -> Arc<Keys> {
 
 fn egress(networks: &[&str]) -> Arc<Egress> {
     let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
-    Arc::new(Egress::new(EgressOptions { networks, ..EgressOptions::default() }).unwrap())
+    Arc::new(Egress::new(EgressOptions { networks, ..EgressOptions::default() }))
 }
 
 /// A source that may reach `hosts` and names every credential of `keys`.

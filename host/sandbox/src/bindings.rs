@@ -26,4 +26,4 @@ pub(crate) mod extractor {
     });
 }
 
-pub(crate) use connector::tributary::connector::{blobs, files, ledger, log, state, types};
+pub(crate) use connector::tributary::connector::{blobs, files, http, ledger, log, state, types};

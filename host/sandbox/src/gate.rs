@@ -24,7 +24,7 @@ impl Kind {
     /// Interfaces of the contract it may import, beside those of WASI.
     fn imports(self) -> &'static [&'static str] {
         match self {
-            Self::Connector => &["types", "blobs", "files", "ledger", "state", "log"],
+            Self::Connector => &["types", "blobs", "files", "http", "ledger", "state", "log"],
             Self::Extractor => &["types", "blobs", "log"],
         }
     }

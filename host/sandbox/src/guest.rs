@@ -7,7 +7,7 @@ use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView, random::Deterministic};
 
 use crate::{
-    bindings::{blobs, connector::ConnectorPlugin, files, ledger, log, state, types},
+    bindings::{blobs, connector::ConnectorPlugin, files, http, ledger, log, state, types},
     blobs::{Blob, BlobLimits, Blobs},
     files::FileKind,
     guest_log::{GuestLog, Level},
@@ -181,6 +181,12 @@ impl files::Host for Guest {
     ) -> Result<Vec<Result<u64, types::Failure>>, types::Failure> {
         let opened = self.services()?.open_all(root, paths, max_bytes).await?;
         Ok(opened.into_iter().map(|blob| blob.map_err(Into::into)).collect())
+    }
+}
+
+impl http::Host for Guest {
+    async fn send(&mut self, request: http::Request) -> Result<http::Response, types::Failure> {
+        Ok(self.services()?.send(request.into()).await?.into())
     }
 }
 

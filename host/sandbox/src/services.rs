@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::{sync::Semaphore, time::timeout};
 use tributary_core::{
     contract::{Failure, Fault},
+    http::Http,
     ledger::Ledger,
 };
 
@@ -24,6 +25,7 @@ use crate::{
     blobs::Blobs,
     files::{Files, Listing},
     guest_log::GuestLog,
+    http::NoNetwork,
     state::StateBuffer,
 };
 
@@ -58,7 +60,7 @@ impl Meter {
         self.bytes.load(Relaxed)
     }
 
-    /// Pages pulled and files opened.
+    /// Requests sent and files opened.
     pub fn requests(&self) -> u64 {
         self.requests.load(Relaxed)
     }
@@ -69,6 +71,8 @@ impl Meter {
 pub struct HostServices {
     /// The granted roots, with the listings read so far.
     pub files: Arc<Files>,
+    /// The granted hosts.
+    pub http: Arc<dyn Http>,
     /// The page's blobs.
     pub blobs: Arc<Blobs>,
     /// What is committed.
@@ -86,12 +90,18 @@ impl HostServices {
     pub fn new(files: Arc<Files>, ledger: Arc<dyn Ledger>, meter: Arc<Meter>, source: impl Into<String>) -> Self {
         Self {
             files,
+            http: Arc::new(NoNetwork),
             blobs: Arc::default(),
             state: Arc::new(StateBuffer::new(ledger.clone())),
             ledger,
             log: Arc::new(GuestLog::new(source)),
             meter,
         }
+    }
+
+    /// The same services with a way out.
+    pub fn with_http(self, http: Arc<dyn Http>) -> Self {
+        Self { http, ..self }
     }
 
     /// The same services with nothing in the ledger, as a full traversal sees them.
@@ -228,7 +238,7 @@ async fn on_disk<T: Send + 'static>(
     .await
 }
 
-async fn in_time<T>(what: &str, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(crate) async fn in_time<T>(what: &str, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     timeout(HOST_CALL, work).await.unwrap_or_else(|_| {
         Err(Failure::new(
             Fault::Transient,

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tributary_core::{
-    RunId, SystemClock,
+    Clock, RunId, SystemClock,
     citation::ConnectorRef,
     contract::{Capabilities, Change},
     contract::{
@@ -33,7 +33,12 @@ use tributary_store::{
 };
 
 use super::{stage::StageLimits, sync::Syncs};
-use crate::{plugins::Plugins, settings::Settings, wake::Wake};
+use crate::{
+    plugins::{Grants, Plugins},
+    secrets::{Credentials, Vault},
+    settings::{Config, Settings},
+    wake::Wake,
+};
 
 type Pull = dyn Fn(PullRequest) -> BoxFuture<'static, Result<Page, Failure>> + Send + Sync;
 
@@ -124,6 +129,9 @@ struct World {
     test: TestDb,
     tenant: TenantDb,
     source: tributary_core::SourceId,
+    grants: Arc<Grants>,
+    config: Config,
+    _data: tempfile::TempDir,
 }
 
 impl World {
@@ -142,7 +150,12 @@ impl World {
             now,
         };
         let source = tenant.create_source(new).await.unwrap().id;
-        Self { test, tenant, source }
+        let data = tempfile::tempdir().unwrap();
+        let config = Settings { data_dir: Some(data.path().to_owned()), ..Settings::default() }.resolve().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let vault = Vault::open(test.db.clone(), clock.clone(), &config).await.unwrap();
+        let grants = Arc::new(Grants::new(&config, Arc::new(Credentials::new(Arc::new(vault), clock))));
+        Self { test, tenant, source, grants, config, _data: data }
     }
 
     fn syncs(
@@ -152,8 +165,8 @@ impl World {
         let clock = Arc::new(SystemClock);
         let scripted = (reference("scripted"), descriptor(), Arc::new(Scripted(Arc::new(pull))) as Arc<dyn Connector>);
         let plugins = Plugins::scripted(self.test.db.clone(), clock.clone(), scripted, Arc::new(NoExtractor)).unwrap();
-        let config = Settings::default().resolve().unwrap();
-        Syncs::new(self.test.db.clone(), clock, Arc::new(plugins), Wake::local(), &config)
+        let grants = self.grants.clone();
+        Syncs::new(self.test.db.clone(), clock, Arc::new(plugins), Wake::local(), grants, &self.config)
     }
 
     async fn asked(&self, kind: RunKind) -> RunId {

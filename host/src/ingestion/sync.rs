@@ -14,7 +14,7 @@ use tributary_core::{
     run::{FailedItem, Run, RunError, RunKind, RunStatus, StageName, Traversal, WaitingFor},
     source::Health,
 };
-use tributary_sandbox::{Files, HostServices, Roots};
+use tributary_sandbox::HostServices;
 use tributary_store::{BegunRun, Db, FinishRun, Heartbeat, NewRun, PageCommit, Prune, TenantDb};
 
 use super::{
@@ -23,7 +23,11 @@ use super::{
     retry::{self, Verdict},
     stage::{StageLimits, Stages},
 };
-use crate::{plugins::Plugins, settings::Config, wake::Wake};
+use crate::{
+    plugins::{Grants, Plugins},
+    settings::Config,
+    wake::Wake,
+};
 
 /// A connector that pages longer than this has gone astray.
 const MOST_PAGES: i64 = 1_000_000;
@@ -48,7 +52,7 @@ pub struct Syncs {
     clock: Arc<dyn Clock>,
     plugins: Arc<Plugins>,
     wake: Wake,
-    roots: Arc<Roots>,
+    grants: Arc<Grants>,
     lease: Duration,
     page_items: u32,
     stage_limits: StageLimits,
@@ -85,9 +89,16 @@ impl From<tributary_store::Error> for Stop {
 
 impl Syncs {
     /// Wired from the settings.
-    pub fn new(db: Db, clock: Arc<dyn Clock>, plugins: Arc<Plugins>, wake: Wake, config: &Config) -> Self {
-        let (roots, lease, page_items) = (Arc::new(config.roots.clone()), config.lease, config.page_items);
-        Self { db, clock, plugins, wake, roots, lease, page_items, stage_limits: StageLimits::default() }
+    pub fn new(
+        db: Db,
+        clock: Arc<dyn Clock>,
+        plugins: Arc<Plugins>,
+        wake: Wake,
+        grants: Arc<Grants>,
+        config: &Config,
+    ) -> Self {
+        let (lease, page_items) = (config.lease, config.page_items);
+        Self { db, clock, plugins, wake, grants, lease, page_items, stage_limits: StageLimits::default() }
     }
 
     /// The same with other limits, for tests that do not want to wait.
@@ -157,7 +168,8 @@ impl Syncs {
         }
         let basis = self.plugins.basis(&run.connector.digest, run.config_revision).await.map_err(Stop::Internal)?;
         let intake = Intake::new(self.plugins.extractor().await.map_err(Stop::Internal)?);
-        let files = Arc::new(Files::new(self.roots.clone(), ready.roots_of(&source.config)));
+        let files = self.grants.files(&ready, &source.config);
+        let http = self.grants.http(&ready, tenant, &source.config);
         let meter = stages.meter();
         let ledger: Arc<dyn tributary_core::ledger::Ledger> = Arc::new(tenant.ledger(&run, basis.clone()));
         let config = source.config.to_string();
@@ -170,7 +182,8 @@ impl Syncs {
             return self.finish(tenant, lease, &run, traversal).await;
         }
         let traversal = loop {
-            let services = HostServices::new(files.clone(), ledger.clone(), meter.clone(), source.name.clone());
+            let services = HostServices::new(files.clone(), ledger.clone(), meter.clone(), source.name.clone())
+                .with_http(http.clone());
             let request = PullRequest {
                 config: config.clone(),
                 cursor: cursor.clone(),

@@ -3,12 +3,17 @@
 //! Two components ship inside the binary. They are compiled (or loaded from the cache) while the server already answers;
 //! whoever needs one waits for it here.
 
+mod credential_names;
+mod grants;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::OnceCell;
 use tributary_core::{Clock, citation::ConnectorRef, contract::Descriptor, hash::Sha256Hash, source::PUSH_CONNECTOR};
 use tributary_sandbox::{Connector, Extractor, Sandbox};
 use tributary_store::Db;
+
+pub use grants::Grants;
 
 static FILE: &[u8] = include_bytes!(env!("FILE_COMPONENT"));
 static EXTRACT: &[u8] = include_bytes!(env!("EXTRACT_COMPONENT"));
@@ -21,14 +26,6 @@ pub struct Ready {
     pub descriptor: Descriptor,
     /// The thing itself.
     pub connector: Arc<dyn Connector>,
-}
-
-impl Ready {
-    /// The roots that a source's own configuration names, and no others.
-    pub fn roots_of(&self, config: &serde_json::Value) -> Vec<String> {
-        let named = self.descriptor.roots.iter().filter_map(|pointer| config.pointer(pointer)?.as_str());
-        named.map(str::to_owned).collect()
-    }
 }
 
 /// Everything that is ready.

@@ -16,6 +16,15 @@ const LONGEST_NAME: usize = 100;
 /// A value: fields with their secrets, such as `user` and `password`.
 pub type CredentialValue = BTreeMap<String, SecretString>;
 
+/// A credential, opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Such as `api_key`.
+    pub kind: String,
+    /// By field.
+    pub value: CredentialValue,
+}
+
 /// Why a credential was not kept or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidCredential {
@@ -88,14 +97,38 @@ impl Credentials {
     }
 
     /// Opens a credential's value for a connector, and notes that it was used. `None` when there is none of this name.
-    pub async fn reveal(&self, tenant: &TenantDb, name: &str) -> Result<Option<CredentialValue>, InvalidCredential> {
+    pub async fn reveal(&self, tenant: &TenantDb, name: &str) -> Result<Option<Opened>, InvalidCredential> {
         let Some((credential, sealed)) = tenant.find_sealed_credential(name).await? else { return Ok(None) };
-        let sealer = self.vault.workspace(tenant.workspace_id()).await?;
-        let opened = sealer.open(&context_of(tenant.workspace_id(), name), &sealed);
-        let value = opened.and_then(|value| serde_json::from_slice(value.expose_secret()).ok());
-        let value = value.ok_or_else(|| Error::Damaged { what: format!("the credential {name:?}") })?;
+        let value = self.open(tenant, name, &sealed).await?;
         tenant.touch_credential(credential.id, self.clock.now()).await?;
-        Ok(Some(value))
+        Ok(Some(Opened { kind: credential.kind, value }))
+    }
+
+    /// Puts `next` in the place of `previous` in one field. Does nothing when the field has another value by now.
+    pub async fn exchange(
+        &self,
+        tenant: &TenantDb,
+        name: &str,
+        field: &str,
+        previous: &str,
+        next: &str,
+    ) -> Result<(), InvalidCredential> {
+        let Some((credential, sealed)) = tenant.find_sealed_credential(name).await? else { return Ok(()) };
+        let mut value = self.open(tenant, name, &sealed).await?;
+        if value.get(field).is_none_or(|held| held.expose_secret() != previous) {
+            return Ok(());
+        }
+        value.insert(field.to_owned(), next.into());
+        let value = self.seal(tenant, name, &credential.kind, &value).await?;
+        tenant.exchange_credential(credential.id, &sealed, value, self.clock.now()).await?;
+        Ok(())
+    }
+
+    async fn open(&self, tenant: &TenantDb, name: &str, sealed: &[u8]) -> Result<CredentialValue, InvalidCredential> {
+        let sealer = self.vault.workspace(tenant.workspace_id()).await?;
+        let opened = sealer.open(&context_of(tenant.workspace_id(), name), sealed);
+        let value = opened.and_then(|value| serde_json::from_slice(value.expose_secret()).ok());
+        Ok(value.ok_or_else(|| Error::Damaged { what: format!("the credential {name:?}") })?)
     }
 
     async fn seal(
@@ -171,7 +204,7 @@ mod tests {
             credentials.create(&theirs, "shop", "api_key", &value("K7Q-3")).await.unwrap();
             let open = async |tenant, name| {
                 let value = credentials.reveal(tenant, name).await?;
-                Ok::<_, InvalidCredential>(value.map(|value| value["key"].expose_secret().to_owned()))
+                Ok::<_, InvalidCredential>(value.map(|opened| opened.value["key"].expose_secret().to_owned()))
             };
             assert_eq!(open(&ours, "shop").await.unwrap().as_deref(), Some("K7Q-1"), "{}", test.name);
             assert_eq!(open(&ours, "nothing").await.unwrap(), None);

@@ -15,12 +15,12 @@ use tributary_core::{
     schedule::ScheduleKind,
     source::PUSH_CONNECTOR,
 };
-use tributary_sandbox::{EmptyLedger, Files, HostServices, Meter, Roots};
+use tributary_sandbox::{EmptyLedger, HostServices, Meter};
 use tributary_search::text;
 use tributary_store::{NewRun, NewSource, SourceUpdate, SourceWithRun, TenantDb};
 
 use crate::{
-    plugins::{Plugins, Ready},
+    plugins::{Grants, Plugins, Ready},
     schedules::{Draft as ScheduleDraft, InvalidSchedule},
     wake::Wake,
 };
@@ -131,13 +131,13 @@ pub struct Sources {
     clock: Arc<dyn Clock>,
     plugins: Arc<Plugins>,
     wake: Wake,
-    roots: Arc<Roots>,
+    grants: Arc<Grants>,
 }
 
 impl Sources {
     /// Wired.
-    pub fn new(clock: Arc<dyn Clock>, plugins: Arc<Plugins>, wake: Wake, roots: Roots) -> Self {
-        Self { clock, plugins, wake, roots: Arc::new(roots) }
+    pub fn new(clock: Arc<dyn Clock>, plugins: Arc<Plugins>, wake: Wake, grants: Arc<Grants>) -> Self {
+        Self { clock, plugins, wake, grants }
     }
 
     /// Makes a source.
@@ -245,8 +245,9 @@ impl Sources {
     pub async fn check(&self, tenant: &TenantDb, id: SourceId) -> Result<Vec<CheckItem>, Error> {
         let source = tenant.get_source(id).await?;
         let Some(ready) = self.plugins.at_digest(&source.connector.digest).await? else { return Ok(Vec::new()) };
-        let files = Arc::new(Files::new(self.roots.clone(), ready.roots_of(&source.config)));
-        let services = HostServices::new(files, Arc::new(EmptyLedger), Arc::new(Meter::default()), source.name.clone());
+        let files = self.grants.files(&ready, &source.config);
+        let services = HostServices::new(files, Arc::new(EmptyLedger), Arc::new(Meter::default()), source.name.clone())
+            .with_http(self.grants.http(&ready, tenant, &source.config));
         ready.connector.check(&source.config.to_string(), &services).await.map_err(|failure| Error::InvalidConfig {
             connector: source.connector.id,
             faults: vec![(format!("/config{}", failure.config_pointer.unwrap_or_default()), failure.message)],
@@ -272,7 +273,7 @@ impl Sources {
         }
         for pointer in &descriptor.roots {
             let Some(root) = config.pointer(pointer).and_then(Value::as_str) else { continue };
-            if !self.roots.contains_key(root) {
+            if !self.grants.has_root(root) {
                 let message = format!(
                     "the root {root:?} is not granted; start the server with --root {root}=PATH, or add {root} = \"PATH\" under [roots] in its configuration file"
                 );

@@ -164,6 +164,33 @@ impl TenantDb {
         self.get_credential(id).await
     }
 
+    /// Puts another value in the place of exactly this one. False: it has another value by now.
+    pub async fn exchange_credential(
+        &self,
+        id: CredentialId,
+        previous: &[u8],
+        value: SealedValue,
+        now: Instant,
+    ) -> Result<bool> {
+        refuse_nul(value.fields.iter().map(String::as_str).chain([value.kind.as_str()]))?;
+        let mut cx = self.write().await?;
+        let exchanged = q!(
+            cx,
+            execute,
+            "UPDATE credential SET kind = $4, fields = $5, sealed = $6, updated_at = $7
+             WHERE workspace_id = $1 AND id = $2 AND sealed = $3",
+            self.key(),
+            id.0,
+            previous,
+            &value.kind,
+            Json(&value.fields),
+            &value.sealed,
+            now
+        )?;
+        cx.commit().await?;
+        Ok(exchanged > 0)
+    }
+
     /// Notes that a credential was used.
     pub async fn touch_credential(&self, id: CredentialId, now: Instant) -> Result<()> {
         let mut cx = self.write().await?;

@@ -101,6 +101,7 @@ async fn credentials_belong_to_their_workspace_and_have_unique_names() {
         assert!(matches!(other.get_credential(shop.id).await, Err(Error::NotFound(_))), "{}", world.name());
         assert!(matches!(other.delete_credential(shop.id).await, Err(Error::NotFound(_))), "{}", world.name());
         assert_eq!(other.find_sealed_credential("shop").await.unwrap(), None);
+        assert!(!other.exchange_credential(shop.id, &[1; 50], value(9), at(1)).await.unwrap(), "{}", world.name());
         other.create_credential("shop", value(3), at(0)).await.unwrap();
 
         let replaced = world.tenant.replace_credential(shop.id, value(4), at(5)).await.unwrap();
@@ -109,6 +110,11 @@ async fn credentials_belong_to_their_workspace_and_have_unique_names() {
         let (found, sealed) = world.tenant.find_sealed_credential("shop").await.unwrap().unwrap();
         assert_eq!((found.last_used_at, sealed), (Some(at(6)), vec![4; 50]), "{}", world.name());
         assert_eq!(world.tenant.list_credentials(None, 10).await.unwrap().items, [found]);
+        // What was sealed from an older value does not take the place of a newer one.
+        assert!(!world.tenant.exchange_credential(shop.id, &[1; 50], value(5), at(7)).await.unwrap());
+        assert!(world.tenant.exchange_credential(shop.id, &[4; 50], value(6), at(8)).await.unwrap());
+        let (found, sealed) = world.tenant.find_sealed_credential("shop").await.unwrap().unwrap();
+        assert_eq!((found.updated_at, sealed), (at(8), vec![6; 50]), "{}", world.name());
         world.tenant.delete_credential(shop.id).await.unwrap();
         assert!(matches!(world.tenant.get_credential(shop.id).await, Err(Error::NotFound(_))), "{}", world.name());
         assert_eq!(world.system.count_sealed().await.unwrap().credentials, 1);

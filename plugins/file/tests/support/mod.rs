@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tributary_plugin_file::FileConnector;
 use tributary_plugin_sdk::{
     Content, Document, Failure,
-    testing::{TestHost, PullLimits, Synced, sync},
+    testing::{PullLimits, Synced, TestHost, sync},
 };
 
 /// A source over a folder of its own.
