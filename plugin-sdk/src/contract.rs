@@ -138,6 +138,12 @@ impl Document {
         self
     }
 
+    /// The same, with where people open it.
+    pub fn linked(mut self, url: impl Into<String>) -> Self {
+        self.provenance.url = Some(url.into());
+        self
+    }
+
     /// The same, with what tells the connector next time that nothing changed.
     pub fn fingerprinted(mut self, fingerprint: impl Into<String>) -> Self {
         self.fingerprint = Some(fingerprint.into());

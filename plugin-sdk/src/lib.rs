@@ -83,6 +83,25 @@ macro_rules! export_connector {
     };
 }
 
+/// Tests of a connector: it plays every scenario of a folder of its crate, and is held to the contract with those that work.
+///
+/// `connector_tests!(MyConnector, "tests/scenarios");` makes the tests `scenarios` and `conformance`. The same files are played
+/// against the component in the real sandbox by `tributary plugin test`.
+#[macro_export]
+macro_rules! connector_tests {
+    ($connector:ty, $folder:literal) => {
+        #[test]
+        fn scenarios() {
+            $crate::testing::run_scenarios::<$connector>(concat!(env!("CARGO_MANIFEST_DIR"), "/", $folder));
+        }
+
+        #[test]
+        fn conformance() {
+            $crate::testing::run_conformance::<$connector>(concat!(env!("CARGO_MANIFEST_DIR"), "/", $folder));
+        }
+    };
+}
+
 /// Makes a type that implements [`Extractor`] the extractor of this component. Does nothing natively.
 #[macro_export]
 macro_rules! export_extractor {

@@ -64,9 +64,17 @@ fn crates_of_the_workspace_depend_on_each_other_in_one_direction() {
         ("tributary-egress", &["tributary-core"]),
         (
             "tributary",
-            &["tributary-core", "tributary-store", "tributary-search", "tributary-sandbox", "tributary-egress"],
+            &[
+                "tributary-core",
+                "tributary-store",
+                "tributary-search",
+                "tributary-sandbox",
+                "tributary-egress",
+                "tributary-scenario", // `tributary plugin test` plays what the SDK plays
+            ],
         ),
-        ("tributary-plugin-sdk", &[]),
+        ("tributary-scenario", &[]),
+        ("tributary-plugin-sdk", &["tributary-scenario"]),
         ("tributary-fakes", &["tributary-plugin-sdk"]),
         ("tributary-tests", &["tributary-store"]), // for throw-away databases
         ("xtask", &[]),

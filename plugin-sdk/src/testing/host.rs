@@ -102,6 +102,11 @@ impl TestHost {
         self.inner().state.get(key).cloned()
     }
 
+    /// All that the source remembers.
+    pub fn memory(&self) -> BTreeMap<String, String> {
+        self.inner().state.clone()
+    }
+
     /// A sealed blob of these bytes.
     pub fn blob(&self, bytes: impl Into<Vec<u8>>) -> BlobId {
         let bytes = bytes.into();
