@@ -5,6 +5,7 @@ mod job;
 mod key;
 mod openapi;
 mod operator;
+mod plugin;
 mod record;
 mod schedule;
 mod secrets;
@@ -42,6 +43,8 @@ enum Command {
     Schedule(schedule::Schedule),
     /// Look after the master key that seals secrets
     Secrets(secrets::Secrets),
+    /// Write, test and look at connectors
+    Plugin(plugin::Plugin),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Audit(audit) => audit.run(),
         Command::Schedule(schedule) => schedule.run(),
         Command::Secrets(secrets) => secrets.run(),
+        Command::Plugin(plugin) => plugin.run(),
         Command::Openapi => openapi::run(),
     };
     match result {

@@ -13,6 +13,7 @@ use tributary_core::{Clock, citation::ConnectorRef, contract::Descriptor, hash::
 use tributary_sandbox::{Connector, Extractor, Sandbox};
 use tributary_store::Db;
 
+pub(crate) use credential_names::credential_names;
 pub use grants::Grants;
 
 static FILE: &[u8] = include_bytes!(env!("FILE_COMPONENT"));

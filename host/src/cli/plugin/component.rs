@@ -1,0 +1,58 @@
+//! A component from a file, in a sandbox of its own.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use tributary_core::contract::Descriptor;
+use tributary_sandbox::{Artifact, Sandbox, SandboxOptions, WasmConnector};
+
+use super::project;
+
+/// A checked component and the sandbox that runs it.
+pub(super) struct Component {
+    pub artifact: Artifact,
+    pub bytes: Vec<u8>,
+    sandbox: Sandbox,
+}
+
+impl Component {
+    /// Reads, checks and compiles; what was compiled before is found again.
+    pub(super) async fn open(path: &Path) -> anyhow::Result<Self> {
+        let options =
+            SandboxOptions { cache_dir: cache_dir(), max_calls: 4, pooling: false, ..SandboxOptions::default() };
+        let size = fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len();
+        if size > options.max_component_bytes as u64 {
+            bail!("{} has {size} bytes; a component has at most {}", path.display(), options.max_component_bytes);
+        }
+        let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let sandbox = Sandbox::new(options)?;
+        let artifact = sandbox.install(bytes.clone()).await.with_context(|| path.display().to_string())?;
+        Ok(Self { artifact, bytes, sandbox })
+    }
+
+    /// The connector in it.
+    pub(super) fn connector(&self) -> anyhow::Result<(WasmConnector, Descriptor)> {
+        let Some(descriptor) = self.artifact.descriptor.clone() else {
+            bail!("this component is an extractor, not a connector");
+        };
+        Ok((self.sandbox.connector(self.artifact.digest)?, descriptor))
+    }
+}
+
+/// The component that is meant: a file, or what is built from a folder.
+pub(super) fn find(path: &Path) -> anyhow::Result<PathBuf> {
+    if path.is_dir() { project::build(path) } else { Ok(path.to_path_buf()) }
+}
+
+/// Where compiled code is kept between commands; nowhere when there is no home.
+fn cache_dir() -> Option<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let caches = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
+    let folder = caches.join("tributary").join("components");
+    // A home that cannot be written costs time and nothing else.
+    fs::create_dir_all(&folder).ok()?;
+    Some(folder)
+}

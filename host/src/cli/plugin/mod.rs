@@ -1,0 +1,60 @@
+//! `tributary plugin`: what the author of a connector needs. None of it needs a server.
+
+mod build;
+mod check;
+mod component;
+mod convert;
+mod doctor;
+mod inspect;
+mod new;
+mod pack;
+mod project;
+mod run;
+mod show;
+mod subject;
+mod surroundings;
+mod test;
+mod watch;
+
+use clap::{Args, Subcommand};
+
+#[derive(Args)]
+pub(super) struct Plugin {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Begin a connector: a project that builds, tests and runs
+    New(new::New),
+    /// See whether this machine can build connectors, and add what is missing
+    Doctor(doctor::Doctor),
+    /// Build a connector's component
+    Build(build::Build),
+    /// Play a connector's scenarios against its component in the sandbox
+    Test(test::Test),
+    /// Read a source into the terminal, without a server
+    Run(Box<run::Run>),
+    /// Try a configuration
+    Check(Box<check::Check>),
+    /// Show what a component is and wants
+    Inspect(inspect::Inspect),
+    /// Put a component and its manifest into a folder, ready to hand over
+    Pack(pack::Pack),
+}
+
+impl Plugin {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::New(new) => new.run(),
+            Command::Doctor(doctor) => doctor.run(),
+            Command::Build(build) => build.run(),
+            Command::Test(test) => test.run(),
+            Command::Run(run) => run.run(),
+            Command::Check(check) => check.run(),
+            Command::Inspect(inspect) => inspect.run(),
+            Command::Pack(pack) => pack.run(),
+        }
+    }
+}
