@@ -55,12 +55,13 @@ impl Outcome {
     }
 }
 
-/// Pulls page after page until the connector is done or fails. `see` sees each page before it is committed; false ends the run.
+/// Pulls page after page until the connector is done or fails. `see` sees each page before it is committed, and may take from it
+/// what need not be kept; false ends the run.
 pub fn pull_all(
     subject: &dyn Subject,
     world: &Arc<World>,
     limits: &PullLimits,
-    mut see: impl FnMut(&Page) -> bool,
+    mut see: impl FnMut(&mut Page) -> bool,
 ) -> Outcome {
     let mut outcome = Outcome::default();
     let before = world.requests().len();
@@ -74,7 +75,7 @@ fn run(
     world: &Arc<World>,
     limits: &PullLimits,
     outcome: &mut Outcome,
-    see: &mut dyn FnMut(&Page) -> bool,
+    see: &mut dyn FnMut(&mut Page) -> bool,
 ) -> Result<(), Failure> {
     let mut seen = Seen::default();
     let mut request = Pull {
@@ -88,7 +89,7 @@ fn run(
     };
     loop {
         let mark = limits.replay.then(|| world.mark());
-        let page = subject.pull(&request, world)?;
+        let mut page = subject.pull(&request, world)?;
         if let Some(mark) = mark {
             let after = world.mark();
             world.rewind(mark);
@@ -107,7 +108,7 @@ fn run(
             return Err(Failure::broken(format!("after {MOST_PAGES} pages it has not come to an end")));
         }
         check(&page, request.cursor.as_ref(), limits.max_items, request.max_bytes)?;
-        if !see(&page) {
+        if !see(&mut page) {
             return Ok(());
         }
         let (next, cursor) = (page.next, page.cursor.clone());

@@ -152,6 +152,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_guide_shows_what_is_written() {
+        let guide = include_str!("../../../../docs/write-a-connector.md");
+        let names = Names::new("helpdesk").unwrap();
+        for path in ["src/lib.rs", "src/config.schema.json", "tests/scenarios/refused.json"] {
+            let (_, template) = TEMPLATES.iter().find(|(one, _)| *one == path).unwrap();
+            assert!(guide.contains(names.fill(template).trim_end()), "docs/write-a-connector.md shows another {path}");
+        }
+    }
+
     /// Name, requirement, default features and features of every dependency, for any target.
     fn dependencies(manifest: &str, workspace: &Table) -> BTreeMap<String, (String, Vec<String>)> {
         let manifest: Table = manifest.parse().unwrap();

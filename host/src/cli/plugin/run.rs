@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -24,8 +25,8 @@ use super::{
     watch,
 };
 
-/// Of every document this much is kept, to be shown.
-const KEPT_CHARS: usize = 400;
+/// Of every document this much is shown.
+const SHOWN_CHARS: usize = 400;
 /// Longest pause that a source is granted here.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -103,7 +104,7 @@ impl Run {
         let world = Arc::new(world);
         eprintln!("{} {} ({})", descriptor.id, descriptor.version, &component.artifact.digest.to_string()[..12]);
 
-        let mut subject = Sandboxed::new(connector, descriptor, Network::Real(ready.http), KEPT_CHARS);
+        let mut subject = Sandboxed::new(connector, descriptor, Network::Real(ready.http), SHOWN_CHARS);
         subject.cancel = cancel.clone();
         let meter = subject.meter.clone();
         let limits = PullLimits {
@@ -123,7 +124,7 @@ impl Run {
         self.keep(basis, &world)?;
         let (documents, seconds) = (world.record().documents.len(), start.elapsed().as_secs_f64());
         if self.json {
-            println!("{}", summary_json(&outcome, documents, meter.bytes(), meter.requests()));
+            let _ = writeln!(io::stdout(), "{}", summary_json(&outcome, documents, meter.bytes(), meter.requests()));
         } else {
             eprintln!("{}", show::summary(&outcome, documents, meter.bytes(), meter.requests(), seconds));
         }
@@ -154,11 +155,7 @@ impl Run {
 
     fn keep(&self, basis: String, world: &World) -> anyhow::Result<()> {
         let Some(path) = &self.state else { return Ok(()) };
-        let mut record = world.record();
-        for document in record.documents.values_mut() {
-            (document.text, document.fields) = (None, Default::default());
-        }
-        let text = serde_json::to_vec(&Kept { basis, record })?;
+        let text = serde_json::to_vec(&Kept { basis, record: world.record() })?;
         write_whole(path, &text).with_context(|| format!("{} cannot be written", path.display()))
     }
 }
@@ -181,14 +178,23 @@ struct Printer {
 }
 
 impl Printer {
-    fn see(&mut self, page: &Page) -> bool {
+    fn see(&mut self, page: &mut Page) -> bool {
         if self.limit.is_some_and(|limit| self.documents >= limit) {
             return false;
         }
         self.pages += 1;
-        for change in &page.changes {
-            println!("{}", if self.json { change_json(change).to_string() } else { show::change(change) });
-            self.documents += u64::from(matches!(change, Change::Upsert(_)));
+        for change in &mut page.changes {
+            let line = if self.json { change_json(change).to_string() } else { show::change(change) };
+            // Whoever reads has gone, such as `head`.
+            if writeln!(io::stdout(), "{line}").is_err() {
+                return false;
+            }
+            if let Change::Upsert(document) = change {
+                self.documents += 1;
+                // Shown is shown: a long run keeps names and fingerprints alone.
+                document.text = document.text.take().map(|_| String::new());
+                document.fields.clear();
+            }
         }
         let state = match page.state.len() {
             0 => String::new(),

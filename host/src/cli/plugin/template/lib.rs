@@ -39,7 +39,7 @@ impl Connector for {{Type}} {
             config_schema: include_str!("config.schema.json").into(),
             hosts: vec!["/base_url".into()],
             roots: vec![],
-            capabilities: Capabilities::empty(),
+            capabilities: Capabilities::INCREMENTAL,
         }
     }
 
