@@ -130,6 +130,20 @@ fn an_item_that_cannot_be_read_makes_the_run_fail_and_is_named() {
 }
 
 #[test]
+fn files_are_shown_as_the_servers_extractor_reads_them() {
+    let (folder, wasm) = files();
+    let html = "<title>Warranty</title><p>Two <b>years</b></p><script>no()</script>";
+    fs::write(folder.path().join("docs/c.html"), html).expect("a file");
+    fs::write(folder.path().join("docs/d.pdf"), "not a PDF").expect("a file");
+    let config = r#"{"root":"docs","include":["*.html","*.pdf"]}"#;
+    let output = plugin(folder.path(), &["run", &wasm, "--extract", "--config", config, "--root", "docs=docs"]);
+    let shown = out(&output);
+    assert!(shown.contains("+ c.html  [page]  \"Warranty\"") && shown.contains("Two years"), "{shown}{}", err(&output));
+    assert!(shown.contains("! d.pdf  source_contract/damaged"), "{shown}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn a_run_stops_after_as_many_documents_as_were_asked_for() {
     let (folder, wasm) = files();
     let output = plugin(folder.path(), &with(&["run", &wasm, "--limit", "1"]));
@@ -195,4 +209,38 @@ fn the_file_connectors_scenarios_hold_in_the_sandbox_as_they_do_natively() {
         "{}",
         out(&played)
     );
+}
+
+#[test]
+fn a_scenario_that_a_component_traps_in_fails_and_says_so() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let wasm = component("tributary_misbehaving").display().to_string();
+    for (name, expect) in [("bad", json!({})), ("known", json!({"failure": "trap"}))] {
+        let scenario = json!({"config": {"do": "panic"}, "expect": expect});
+        fs::write(folder.path().join(name).with_extension("json"), scenario.to_string()).expect("a file");
+    }
+    let played = plugin(folder.path(), &["test", "--component", &wasm, "--scenarios", "."]);
+    assert_eq!(played.status.code(), Some(1));
+    let shown = out(&played);
+    assert!(shown.contains("FAIL  bad\n      the run failed with trap/") && shown.contains("ok    known"), "{shown}");
+}
+
+#[test]
+fn the_doctor_says_what_is_missing_and_what_to_do() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let rustc = folder.path().join("rustc");
+    // An old compiler whose targets have no standard library.
+    fs::write(&rustc, "#!/bin/sh\ncase $1 in --version) echo 'rustc 1.70.0 (old)' ;; *) echo /nowhere ;; esac\n")
+        .expect("a file");
+    fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let mut doctor = command(folder.path(), &["doctor", "--check"]);
+    let output = doctor.env("RUSTC", &rustc).env("CARGO", "/nowhere/cargo").output().expect("it can be started");
+    assert_eq!(output.status.code(), Some(1));
+    let shown = out(&output);
+    for part in ["https://rustup.rs", "rustup update (at least 1.", "rustup target add wasm32-wasip2"] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    assert!(err(&output).contains("3 of 3 missing"), "{}", err(&output));
 }

@@ -17,7 +17,7 @@ pub(crate) use credential_names::credential_names;
 pub use grants::Grants;
 
 static FILE: &[u8] = include_bytes!(env!("FILE_COMPONENT"));
-static EXTRACT: &[u8] = include_bytes!(env!("EXTRACT_COMPONENT"));
+pub(crate) static EXTRACT: &[u8] = include_bytes!(env!("EXTRACT_COMPONENT"));
 
 /// A connector that is ready to run.
 pub struct Ready {

@@ -11,6 +11,9 @@ use tributary_sandbox::{Artifact, Sandbox, SandboxOptions, WasmConnector};
 
 use super::project;
 
+/// Compiled components kept for the next command.
+const MOST_COMPILED: usize = 32;
+
 /// A checked component and the sandbox that runs it.
 pub(super) struct Component {
     pub artifact: Artifact,
@@ -21,14 +24,13 @@ pub(super) struct Component {
 impl Component {
     /// Reads, checks and compiles; what was compiled before is found again.
     pub(super) async fn open(path: &Path) -> anyhow::Result<Self> {
-        let options =
-            SandboxOptions { cache_dir: cache_dir(), max_calls: 4, pooling: false, ..SandboxOptions::default() };
+        let largest = SandboxOptions::default().max_component_bytes;
         let size = fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len();
-        if size > options.max_component_bytes as u64 {
-            bail!("{} has {size} bytes; a component has at most {}", path.display(), options.max_component_bytes);
+        if size > largest as u64 {
+            bail!("{} has {size} bytes; a component has at most {}", path.display(), largest);
         }
         let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let sandbox = Sandbox::new(options)?;
+        let sandbox = sandbox()?;
         let artifact = sandbox.install(bytes.clone()).await.with_context(|| path.display().to_string())?;
         Ok(Self { artifact, bytes, sandbox })
     }
@@ -47,6 +49,12 @@ pub(super) fn find(path: &Path) -> anyhow::Result<PathBuf> {
     if path.is_dir() { project::build(path) } else { Ok(path.to_path_buf()) }
 }
 
+/// For one command: a call at a time, and compiled code kept for the next.
+pub(super) fn sandbox() -> anyhow::Result<Sandbox> {
+    let options = SandboxOptions { cache_dir: cache_dir(), max_calls: 4, pooling: false, ..SandboxOptions::default() };
+    Ok(Sandbox::new(options)?)
+}
+
 /// Where compiled code is kept between commands; nowhere when there is no home.
 fn cache_dir() -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -54,5 +62,18 @@ fn cache_dir() -> Option<PathBuf> {
     let folder = caches.join("tributary").join("components");
     // A home that cannot be written costs time and nothing else.
     fs::create_dir_all(&folder).ok()?;
+    forget_old(&folder);
     Some(folder)
+}
+
+/// Every build of a connector leaves compiled code behind.
+fn forget_old(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<_> =
+        entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    files.sort_by(|(one, _), (other, _)| other.cmp(one));
+    for (_, path) in files.iter().skip(MOST_COMPILED) {
+        // Another command may have been quicker.
+        let _ = fs::remove_file(path);
+    }
 }

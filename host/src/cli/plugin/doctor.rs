@@ -1,9 +1,6 @@
 //! `tributary plugin doctor`: what building connectors needs, and what is missing of it.
 
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-};
+use std::process::{Command, Stdio};
 
 use anyhow::bail;
 use clap::Args;
@@ -104,11 +101,10 @@ fn release(version: &str) -> Option<(u32, u32)> {
 }
 
 fn add_target() -> std::io::Result<()> {
-    let mut bash = Command::new("bash").args(["-s", TARGET]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-    if let Some(mut script) = bash.stdin.take() {
-        script.write_all(ADD_TARGET.as_bytes())?;
-    }
-    bash.wait().map(|_| ())
+    // Not over standard input, which what the script starts could read.
+    let mut bash = Command::new("bash");
+    bash.args(["-c", ADD_TARGET, "ensure-wasm-target.sh", TARGET]).stdin(Stdio::null()).stdout(Stdio::null());
+    bash.status().map(|_| ())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod check;
 mod component;
 mod convert;
 mod doctor;
+mod extract;
 mod inspect;
 mod new;
 mod pack;

@@ -19,7 +19,7 @@ use tributary_scenario::{Change, Next, Outcome, Page, PullLimits, Record, World,
 
 use super::{
     component::{self, Component},
-    show,
+    extract, show,
     subject::{Network, Sandboxed},
     surroundings::Surroundings,
     watch,
@@ -39,6 +39,9 @@ pub(super) struct Run {
     /// Read everything again, whatever is known
     #[arg(long)]
     full: bool,
+    /// Read files as the server does: show the text that its extractor finds in PDFs, office documents and others
+    #[arg(long)]
+    extract: bool,
     /// Stop after so many documents
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
@@ -106,6 +109,9 @@ impl Run {
 
         let mut subject = Sandboxed::new(connector, descriptor, Network::Real(ready.http), SHOWN_CHARS);
         subject.cancel = cancel.clone();
+        if self.extract {
+            subject.extractor = Some(extract::open().await?);
+        }
         let meter = subject.meter.clone();
         let limits = PullLimits {
             config,

@@ -12,10 +12,10 @@ use tributary_core::{
     http::{Http, HttpRequest, HttpResponse},
     ledger::Ledger,
 };
-use tributary_sandbox::{Connector, Files, HostServices, Meter, WasmConnector};
+use tributary_sandbox::{Connector, Files, HostServices, Meter, WasmConnector, WasmExtractor};
 use tributary_scenario::{self as scenario, Ask, Subject, World};
 
-use super::convert;
+use super::{convert, extract};
 use crate::plugins::credential_names;
 
 /// How a connector's requests are answered.
@@ -33,6 +33,8 @@ pub(super) struct Sandboxed {
     pub network: Network,
     /// Of longer texts only the beginning is kept.
     pub most_chars: usize,
+    /// Reads blobs, when that is wanted.
+    pub extractor: Option<WasmExtractor>,
     pub meter: Arc<Meter>,
     /// Ends the call that is under way.
     pub cancel: CancellationToken,
@@ -48,6 +50,7 @@ impl Sandboxed {
             descriptor,
             network,
             most_chars,
+            extractor: None,
             meter: Arc::default(),
             cancel: CancellationToken::new(),
             files: std::sync::Mutex::default(),
@@ -122,7 +125,13 @@ impl Subject for Sandboxed {
             max_bytes: request.max_bytes,
             deadline_ms: request.deadline_ms,
         };
-        let page = self.wait(self.connector.pull(&request, &services))?;
+        let page = self.wait(async {
+            let mut page = self.connector.pull(&request, &services).await?;
+            if let Some(extractor) = &self.extractor {
+                page.changes = extract::extracted(extractor, page.changes, &services.blobs).await;
+            }
+            Ok(page)
+        })?;
         Ok(scenario::Page {
             changes: convert::changes(page.changes, &services.blobs, self.most_chars).map_err(convert::failure)?,
             cursor: page.cursor,
