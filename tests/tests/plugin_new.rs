@@ -96,6 +96,8 @@ async fn a_connector_is_begun_tested_built_and_run_with_the_binary_alone() {
     let refused = source(&["run", "--credential", "shop=bearer:token=wrong"]);
     assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
     assert!(text(&refused).contains("auth_invalid/unauthorized"), "{}", text(&refused));
+    let mistyped = source(&["run", "--credential", "shop=s3cret"]);
+    assert!(!mistyped.status.success() && !text(&mistyped).contains("s3cret"), "{}", text(&mistyped));
     let unnamed = source(&["run"]);
     assert!(text(&unnamed).contains("give it with --credential shop="), "{}", text(&unnamed));
 

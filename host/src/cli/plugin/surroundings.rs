@@ -32,8 +32,8 @@ pub(super) struct Surroundings {
     #[arg(long = "root", value_name = "NAME=PATH", value_parser = root)]
     roots: Vec<(String, PathBuf)>,
     /// A credential, as NAME=KIND:FIELD=VALUE,… or NAME=@FILE with {"kind": …, "value": {…}}; may be given more than once
-    #[arg(long = "credential", value_name = "NAME=…", value_parser = credential)]
-    credentials: Vec<(String, Secret)>,
+    #[arg(long = "credential", value_name = "NAME=…")]
+    credentials: Vec<String>,
     /// Grant only these hosts of those the connector asks for; may be given more than once [default: all of them]
     #[arg(long = "host", value_name = "HOST")]
     hosts: Vec<String>,
@@ -53,6 +53,10 @@ impl Surroundings {
     /// Reads the configuration, holds it against the schema as the server does, and grants what it names.
     pub(super) fn ready(&self, descriptor: &Descriptor) -> anyhow::Result<Ready> {
         let config = self.config()?;
+        // Not read by clap, which would quote what it cannot read.
+        let credentials = self.credentials.iter().map(|text| credential(text));
+        let credentials: BTreeMap<String, Secret> =
+            credentials.collect::<Result<_, _>>().map_err(anyhow::Error::msg)?;
         let faults = tributary_scenario::faults(&descriptor.config_schema.to_string(), &config);
         let faults = faults.map_err(|problem| anyhow::anyhow!("{problem}"))?;
         ensure!(faults.is_empty(), "the configuration does not fit {}: {}", descriptor.id, faults.join("; "));
@@ -62,7 +66,7 @@ impl Surroundings {
             bail!("the configuration names the root {missing:?}; grant it with --root {missing}=PATH");
         }
         let names = credential_names(&descriptor.config_schema, &config);
-        if let Some(missing) = names.iter().find(|name| !self.credentials.iter().any(|(given, _)| given == *name)) {
+        if let Some(missing) = names.iter().find(|name| !credentials.contains_key(*name)) {
             bail!(
                 "the configuration names the credential {missing:?}; give it with --credential {missing}=bearer:token=… or {missing}=@FILE"
             );
@@ -73,7 +77,7 @@ impl Surroundings {
             workspace: "local".to_owned(),
             hosts: HostGrants::new(&descriptor.id, &descriptor.hosts, &config, granted),
             credentials: names,
-            secrets: Arc::new(Given(self.credentials.iter().cloned().collect())),
+            secrets: Arc::new(Given(credentials)),
         });
         Ok(Ready { config, roots, http: Arc::new(http) })
     }
@@ -132,8 +136,11 @@ fn credential(text: &str) -> Result<(String, Secret), String> {
     let (name, rest) = text.split_once('=').ok_or("a credential is given as NAME=KIND:FIELD=VALUE or NAME=@FILE")?;
     if let Some(path) = rest.strip_prefix('@') {
         let text = fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))?;
-        let file: CredentialFile = serde_json::from_str(&text)
-            .map_err(|error| format!("{path} is not {{\"kind\": …, \"value\": {{…}}}}: {error}"))?;
+        // The error itself may quote a secret.
+        let wrong = |error: serde_json::Error| {
+            format!("{path} is not {{\"kind\": …, \"value\": {{…}}}} with texts: see line {}", error.line())
+        };
+        let file: CredentialFile = serde_json::from_str(&text).map_err(wrong)?;
         return Ok((name.to_owned(), Secret { kind: file.kind, fields: file.value }));
     }
     let (kind, fields) = rest.split_once(':').ok_or("a credential is given as NAME=KIND:FIELD=VALUE or NAME=@FILE")?;
@@ -160,8 +167,11 @@ mod tests {
         let path = folder.path().join("shop.json");
         fs::write(&path, r#"{"kind":"bearer","value":{"token":"t"}}"#).unwrap();
         assert_eq!(credential(&format!("shop=@{}", path.display())).unwrap().1.kind, "bearer");
-        for bad in ["shop", "shop=bearer", "shop=bearer:token", "shop=@/nowhere"] {
-            assert!(credential(bad).is_err(), "{bad}");
+        fs::write(&path, r#"{"kind":"bearer","value":"s3cret"}"#).unwrap();
+        let broken = format!("shop=@{}", path.display());
+        for bad in ["shop", "s3cret", "shop=s3cret", "shop=bearer:s3cret", "shop=@/nowhere", &broken] {
+            let message = credential(bad).unwrap_err();
+            assert!(!message.contains("s3cret"), "{message}");
         }
     }
 
