@@ -46,6 +46,8 @@ use keys::Malformed;
 
 /// How often the identity epoch is looked at.
 const EPOCH_EVERY: Duration = Duration::from_millis(400);
+/// How often the log is told of log-ins that were turned away.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Callers remembered.
 const REMEMBERED: u64 = 100_000;
 /// A caller is read anew after this long, whatever the epoch says.
@@ -156,10 +158,14 @@ impl Auth {
 
     /// Keeps what is remembered in step with the record, until the server stops.
     pub async fn run(self: Arc<Self>, stopping: CancellationToken) {
-        let mut every = tokio::time::interval(EPOCH_EVERY);
+        let (mut every, mut tell) = (tokio::time::interval(EPOCH_EVERY), tokio::time::interval(TELL_EVERY));
         loop {
             tokio::select! {
                 () = stopping.cancelled() => break,
+                _ = tell.tick() => {
+                    self.passwords.tell_of_refusals();
+                    continue;
+                }
                 _ = every.tick() => {}
             }
             if let Err(error) = self.catch_up().await {
@@ -167,6 +173,7 @@ impl Auth {
             }
             self.key_use.flush_when_due().await;
         }
+        self.passwords.tell_of_refusals();
         self.key_use.flush().await;
     }
 

@@ -274,7 +274,9 @@ async fn log(request_id: RequestId, request: Request, next: Next) -> Response {
     async move {
         let response = next.run(request).await;
         let (status, took_ms) = (response.status().as_u16(), started.elapsed().as_secs_f64() * 1_000.0);
-        if response.status().is_server_error() {
+        // Who turns away for a while says so in the log, once for many.
+        let turned_away = response.headers().contains_key(header::RETRY_AFTER);
+        if response.status().is_server_error() && !turned_away {
             tracing::warn!(%method, path, status, took_ms, "answered");
         } else {
             tracing::debug!(%method, path, status, took_ms, "answered");
