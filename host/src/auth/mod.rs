@@ -7,6 +7,7 @@
 mod accounts;
 mod bootstrap;
 mod keys;
+mod new_keys;
 mod passwords;
 mod sessions;
 mod tokens;
@@ -35,11 +36,12 @@ use tributary_store::{ApiKey, Db};
 pub use accounts::{Accepted, NewAccount};
 pub use bootstrap::{FirstAdmin, Given, generate_password};
 pub use keys::{Environment, Kind, Secret};
+pub use new_keys::{MadeKey, NewKey};
 pub use passwords::Passwords;
 pub use sessions::{IDLE, LoggedIn, Origin};
 pub use tokens::{ACCESS_TOKEN_LIFETIME, Jwk, Tokens};
 pub use usage::KeyUseMeter;
-pub use widgets::{MadeWidget, NewWidget, Visit, WidgetKey, WidgetRefusal};
+pub use widgets::{NewWidget, Visit, WidgetKey, WidgetRefusal};
 
 use crate::secrets::Vault;
 use keys::Malformed;
@@ -82,6 +84,9 @@ pub enum Error {
         /// What to send instead.
         message: String,
     },
+    /// A key that cannot be rotated.
+    #[error("{0}")]
+    KeyOver(&'static str),
     /// Too many log-ins at once.
     #[error("too many log-ins at once; try again in a moment")]
     Busy,

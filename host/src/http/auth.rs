@@ -397,6 +397,7 @@ impl From<auth::Error> for ApiError {
             auth::Error::Invalid { pointer, .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail.clone()).at(pointer, detail)
             }
+            auth::Error::KeyOver(_) => Self::new(StatusCode::CONFLICT, "key_over", detail),
             auth::Error::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(1),
             auth::Error::Store(error) => error.into(),
             auth::Error::Secrets(error) => Self::internal(error),

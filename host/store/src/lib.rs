@@ -58,7 +58,7 @@ mod wake;
 mod workspaces;
 mod writer;
 
-pub use api_keys::{ApiKey, KeyUsage, KeyUse};
+pub use api_keys::{ApiKey, KeyRotation, KeyUsage, KeyUse, NextKey};
 pub use audit::{AuditCheck, AuditEvent, AuditFault, AuditFilter, AuditOutcome, NewAuditEvent};
 pub use chat::{Message, NewAnswer, NewQuestion, Question, Role};
 pub use claim::{Claimed, Claimer};
