@@ -25,6 +25,7 @@ mod members;
 mod messages;
 mod origin;
 mod problem;
+mod push;
 mod request_id;
 mod run_events;
 mod runs;
@@ -152,7 +153,7 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
         ))
         .merge(may(
             Action::WriteDocuments,
-            documents::push_route()
+            push::route()
                 .routes(routes!(documents::delete))
                 .routes(routes!(document_moves::restore))
                 .routes(routes!(document_moves::move_to)),
