@@ -689,6 +689,17 @@ async fn act(copied: bool, greater: bool) {
     let mixed = theirs.tenant.begin_run(&ours.lease, same.run, at(80)).await;
     assert!(matches!(mixed, Err(Error::LeaseLost)));
     assert_eq!(world.system.heartbeat(&theirs.lease, HOUR_MS).await.unwrap(), Heartbeat::Alive);
+    // Nor does the end of the one take anything of the other, though that is to end as well.
+    for side in [&ours, &theirs] {
+        side.tenant.delete_workspace("user:ada", at(90)).await.unwrap();
+    }
+    let leases = world.system.claim(&["delete_workspace"], "w", HOUR_MS, 10).await.unwrap();
+    let lease = leases.iter().find(|lease| lease.workspace_id == ours.tenant.workspace_id()).unwrap();
+    let before = rows(&mut record, them).await;
+    while ours.tenant.remove_documents(lease, 100).await.unwrap() {}
+    ours.tenant.remove_workspace(lease, at(91)).await.unwrap();
+    assert_eq!(rows(&mut record, them).await, before, "copied: {copied}");
+    assert_eq!(world.system.workspace_deletion(them).await.unwrap().unwrap().finished_at, None);
 }
 
 #[tokio::test]
