@@ -64,6 +64,37 @@ async fn an_account_that_does_not_exist_is_limited_like_one_that_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_is_turned_away_at_once_while_others_are_answered_and_fills_no_log() {
+    let server = behind_a_proxy().start(Database::Sqlite).await;
+    let crowd = (0..400).map(async |number| {
+        let (client, email) = (format!("10.0.{}.{}", number / 200, number % 200), format!("{number}@example.com"));
+        log_in(&server, &client, &email, "guess").await
+    });
+    let others = async {
+        for _ in 0..20 {
+            server.get("/api/v1/workspaces").await.ok();
+        }
+    };
+    let (answers, ()) = tokio::join!(futures::future::join_all(crowd), others);
+    let (busy, checked): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status == StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!busy.is_empty() && !checked.is_empty(), "{} were turned away, {} not", busy.len(), checked.len());
+    for answer in busy {
+        assert_eq!(answer.headers["retry-after"], "1");
+        answer.problem(503, "busy");
+    }
+    for answer in checked {
+        answer.problem(401, "wrong_credentials");
+    }
+    let recorded = server.get("/api/v1/audit?action=POST%20/api/v1/auth/login&limit=100").await.ok();
+    let recorded = recorded["items"].as_array().expect("items");
+    assert!(!recorded.is_empty());
+    assert!(recorded.iter().all(|event| event["outcome"] != "failed"), "a log-in that was turned away is no event");
+    // Nobody's address or account was charged: there is room for whoever comes after the crowd.
+    log_in(&server, "10.0.0.1", EMAIL, PASSWORD).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hosts_that_share_a_redis_count_failures_together() {
     let Some(redis) = redis() else { return };
     let with_redis = || behind_a_proxy().arg("--redis-url").arg(redis.clone());

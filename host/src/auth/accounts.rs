@@ -42,7 +42,7 @@ impl Auth {
         let user = NewUser {
             email,
             name: checked_name(&new.name)?,
-            password_hash: self.passwords.hash(&new.password).await?,
+            password_hash: self.passwords.enter()?.hash(&new.password).await?,
             instance_admin: new.instance_admin,
             now: self.clock.now(),
         };
@@ -66,14 +66,15 @@ impl Auth {
         new: &str,
     ) -> Result<(), Error> {
         check_password(new, "/new_password")?;
+        let place = self.passwords.enter()?;
         let hash = self.db.system().password_hash(user).await?;
-        if !self.passwords.verify(current, hash).await? {
+        if !place.verify(current, hash).await? {
             return Err(Error::Invalid {
                 pointer: "/current_password",
                 message: "the current password is wrong".to_owned(),
             });
         }
-        let hash = self.passwords.hash(new).await?;
+        let hash = place.hash(new).await?;
         self.db.system().set_password(user, &hash, Some(session), self.clock.now()).await?;
         self.catch_up().await
     }
@@ -81,7 +82,7 @@ impl Auth {
     /// Sets somebody's password, for the operator at the command line; all sessions end.
     pub async fn set_password(&self, user: UserId, new: &str) -> Result<(), Error> {
         check_password(new, "/new_password")?;
-        let hash = self.passwords.hash(new).await?;
+        let hash = self.passwords.enter()?.hash(new).await?;
         self.db.system().set_password(user, &hash, None, self.clock.now()).await?;
         self.catch_up().await
     }
@@ -102,7 +103,7 @@ impl Auth {
         if !self.db.system().password_reset_stands(token, self.clock.now()).await? {
             return Err(invalid());
         }
-        let hash = self.passwords.hash(new).await?;
+        let hash = self.passwords.enter()?.hash(new).await?;
         let user = self.db.system().reset_password(token, &hash, self.clock.now()).await?;
         self.catch_up().await?;
         user.map(|_| ()).ok_or_else(invalid)
@@ -144,8 +145,9 @@ impl Auth {
         let invited = self.db.system().find_invitation(hash, now).await?.ok_or_else(invalid)?;
         let account = match invited.user {
             Some(user) => {
+                let place = self.passwords.enter()?;
                 let known = self.db.system().password_hash(user).await?;
-                if !self.passwords.verify(password, known).await? {
+                if !place.verify(password, known).await? {
                     return Err(Error::WrongCredentials);
                 }
                 None
@@ -155,7 +157,7 @@ impl Auth {
                 Some(NewUser {
                     email: invited.email,
                     name: checked_name(name)?,
-                    password_hash: self.passwords.hash(password).await?,
+                    password_hash: self.passwords.enter()?.hash(password).await?,
                     instance_admin: false,
                     now,
                 })

@@ -32,7 +32,7 @@ impl Auth {
         let new = NewUser {
             email: given.email,
             name: String::new(),
-            password_hash: self.passwords.hash(password).await?,
+            password_hash: self.passwords.enter()?.hash(password).await?,
             instance_admin: true,
             now: self.clock.now(),
         };

@@ -7,6 +7,7 @@
 mod accounts;
 mod bootstrap;
 mod keys;
+mod new_keys;
 mod passwords;
 mod sessions;
 mod tokens;
@@ -35,17 +36,20 @@ use tributary_store::{ApiKey, Db};
 pub use accounts::{Accepted, NewAccount};
 pub use bootstrap::{FirstAdmin, Given, generate_password};
 pub use keys::{Environment, Kind, Secret};
+pub use new_keys::{MadeKey, NewKey};
 pub use passwords::Passwords;
 pub use sessions::{IDLE, LoggedIn, Origin};
 pub use tokens::{ACCESS_TOKEN_LIFETIME, Jwk, Tokens};
 pub use usage::KeyUseMeter;
-pub use widgets::{MadeWidget, NewWidget, Visit, WidgetKey, WidgetRefusal};
+pub use widgets::{NewWidget, Visit, WidgetKey, WidgetRefusal};
 
 use crate::secrets::Vault;
 use keys::Malformed;
 
 /// How often the identity epoch is looked at.
 const EPOCH_EVERY: Duration = Duration::from_millis(400);
+/// How often the log is told of log-ins that were turned away.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Callers remembered.
 const REMEMBERED: u64 = 100_000;
 /// A caller is read anew after this long, whatever the epoch says.
@@ -80,6 +84,9 @@ pub enum Error {
         /// What to send instead.
         message: String,
     },
+    /// A key that cannot be rotated.
+    #[error("{0}")]
+    KeyOver(&'static str),
     /// Too many log-ins at once.
     #[error("too many log-ins at once; try again in a moment")]
     Busy,
@@ -156,10 +163,14 @@ impl Auth {
 
     /// Keeps what is remembered in step with the record, until the server stops.
     pub async fn run(self: Arc<Self>, stopping: CancellationToken) {
-        let mut every = tokio::time::interval(EPOCH_EVERY);
+        let (mut every, mut tell) = (tokio::time::interval(EPOCH_EVERY), tokio::time::interval(TELL_EVERY));
         loop {
             tokio::select! {
                 () = stopping.cancelled() => break,
+                _ = tell.tick() => {
+                    self.passwords.tell_of_refusals();
+                    continue;
+                }
                 _ = every.tick() => {}
             }
             if let Err(error) = self.catch_up().await {
@@ -167,6 +178,7 @@ impl Auth {
             }
             self.key_use.flush_when_due().await;
         }
+        self.passwords.tell_of_refusals();
         self.key_use.flush().await;
     }
 

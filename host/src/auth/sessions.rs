@@ -37,11 +37,18 @@ pub struct LoggedIn {
 }
 
 impl Auth {
+    /// [`Error::Busy`] when a log-in would be turned away now: to be asked before anything is counted or read for it.
+    pub fn check_room(&self) -> Result<(), Error> {
+        self.passwords.check()
+    }
+
     /// Checks a password and begins a session. Takes as long for an unknown address as for a wrong password.
     pub async fn log_in(&self, email: &str, password: &str, origin: Origin) -> Result<LoggedIn, Error> {
+        let place = self.passwords.enter()?;
         let found = self.db.system().find_user_by_email(email).await?;
         let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
-        let matches = self.passwords.verify(password, hash).await?;
+        let matches = place.verify(password, hash).await?;
+        drop(place);
         match user.filter(|user| matches && user.deactivated_at.is_none()) {
             Some(user) => self.begin_session(user.id, origin).await,
             None => Err(Error::WrongCredentials),
@@ -112,4 +119,36 @@ pub(super) fn random_token() -> Result<String, Error> {
     let mut bytes = [0; 32];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::Internal("no randomness".to_owned()))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tributary_core::SystemClock;
+    use tributary_store::testing::databases;
+
+    use super::*;
+    use crate::{auth::Environment, secrets::Vault, settings::Settings};
+
+    #[tokio::test]
+    async fn with_no_place_left_a_log_in_is_turned_away_without_a_look_at_the_record() {
+        for test in databases().await {
+            let directory = tempfile::tempdir().unwrap();
+            let config =
+                Settings { data_dir: Some(directory.path().to_owned()), ..Settings::default() }.resolve().unwrap();
+            let clock = Arc::new(SystemClock);
+            let vault = Arc::new(Vault::open(test.db.clone(), clock.clone(), &config).await.unwrap());
+            let auth = Auth::open(test.db.clone(), clock, Environment::Test, vault).await.unwrap();
+            // Whoever reads it now gets an error.
+            test.db.close().await.unwrap();
+            let mut places: Vec<_> = std::iter::from_fn(|| auth.passwords.enter().ok()).collect();
+            let log_in = || auth.log_in("ada@example.com", "guess", Origin::default());
+            assert!(matches!(auth.check_room(), Err(Error::Busy)), "{}", test.name);
+            assert!(matches!(log_in().await, Err(Error::Busy)), "{}", test.name);
+            places.pop();
+            auth.check_room().unwrap();
+            assert!(matches!(log_in().await, Err(Error::Store(_))), "{}", test.name);
+        }
+    }
 }

@@ -68,7 +68,7 @@ pub struct NewWidget {
 }
 
 /// A widget key, ready to be kept.
-pub struct MadeWidget {
+pub(super) struct MadeWidget {
     /// As it is kept.
     pub widget: Widget,
     /// What the site signs identities with, to be shown once.
@@ -206,7 +206,7 @@ impl WidgetKey {
 
 impl Auth {
     /// Checks what makes a key one for widgets, and makes the secret for identities when there is to be one.
-    pub async fn make_widget(
+    pub(super) async fn make_widget(
         &self,
         workspace: WorkspaceId,
         audience: &Audience,

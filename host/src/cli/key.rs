@@ -1,6 +1,6 @@
 //! `tributary key`: API keys, for the operator.
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tributary_core::{KeyId, SourceId, access::Scope, audience::Audience, princip
 use tributary_store::ApiKey;
 
 use super::{operator::Common, record};
-use crate::auth::{Kind, NewWidget, Secret};
+use crate::auth::{MadeKey, NewKey, NewWidget};
 
 #[derive(Args)]
 pub(super) struct Key {
@@ -137,42 +137,25 @@ impl Create {
     async fn run(self) -> anyhow::Result<()> {
         let operator = self.common.open().await?;
         let (workspace, tenant) = operator.workspace(&self.workspace).await?;
-        let name = tributary_search::text::line(&self.name);
-        ensure!((1..=100).contains(&name.chars().count()), "a name has 1 to 100 characters");
         let audience = Audience {
             source_ids: Some(self.sources).filter(|ids| !ids.is_empty()),
             kinds: Some(self.kinds).filter(|kinds| !kinds.is_empty()),
             field: None,
         };
-        let kind = if self.origins.is_empty() { Kind::Server } else { Kind::Widget };
-        let made = if kind == Kind::Widget {
-            let new =
-                NewWidget { origins: self.origins, identity: self.identity, visitor_limits: KeyLimits::default() };
-            Some(operator.auth.make_widget(workspace.id, &audience, new).await?)
-        } else {
-            None
-        };
-        let (widget, identity_secret, sealed_identity_secret) =
-            made.map_or((None, None, None), |it| (Some(it.widget), it.identity_secret, it.sealed_identity_secret));
-        let secret = Secret::generate(kind, operator.auth.environment());
-        let key = ApiKey {
-            id: KeyId::new(),
-            workspace_id: workspace.id,
-            name,
-            last4: secret.last4().to_owned(),
-            scopes: self.scopes,
+        let new = NewKey {
+            name: self.name,
+            scopes: self.scopes.into_iter().collect(),
+            widget: (!self.origins.is_empty()).then(|| NewWidget {
+                origins: self.origins,
+                identity: self.identity,
+                visitor_limits: KeyLimits::default(),
+            }),
             audience,
             limits: KeyLimits::default(),
-            widget,
-            sealed_identity_secret,
-            created_by: "operator".to_owned(),
-            created_at: operator.clock.now(),
             expires_at: None,
-            replaces: None,
-            revoked_at: None,
-            last_used_at: None,
         };
-        tenant.create_api_key(&key, secret.hash()).await?;
+        let MadeKey { key, secret, identity_secret } =
+            operator.auth.make_key(&tenant, new, "operator".to_owned()).await?;
         operator.done("key create", Some(&tenant), format!("key_id={}", key.id)).await?;
         let mut thing = shown(&key);
         thing["key"] = json!(secret.expose());
@@ -191,7 +174,7 @@ impl Revoke {
         let operator = self.common.open().await?;
         let (_, tenant) = operator.workspace(&self.workspace).await?;
         let key = tenant.api_key(self.key).await.context("`tributary key list` shows the keys of a workspace")?;
-        tenant.revoke_api_key(self.key, operator.clock.now()).await?;
+        operator.auth.revoke_key(&tenant, self.key).await?;
         operator.done("key revoke", Some(&tenant), format!("key_id={}", key.id)).await?;
         operator
             .say(&format!("The key {:?} (…{}) opens nothing any more.", key.name, key.last4), &json!({ "id": key.id }))

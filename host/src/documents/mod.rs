@@ -3,6 +3,8 @@
 //! Pushing and deleting them is in `ingestion/push.rs`.
 
 mod diff;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,12 +21,8 @@ use crate::wake::Wake;
 
 pub use diff::{Difference, Hunk, Line, Span};
 
-/// Documents read for one page of a list with conditions on fields.
-const SCAN: usize = 5_000;
-/// Documents read for one count with such conditions.
+/// Documents read for one count with conditions on fields.
 const MOST_COUNTED: usize = 200_000;
-/// Rows of one read.
-const SLICE: i64 = 1_000;
 /// Documents that are moved at once.
 pub const MOST_MOVED: usize = 1_000;
 /// Diffs made at the same time.
@@ -127,16 +125,28 @@ pub struct MoveOutcome {
     pub more: bool,
 }
 
+/// How much is read where documents are looked at one by one, whether or not the caller may see them.
+struct Bounds {
+    /// In one read.
+    slice: i64,
+    /// For one page of a list.
+    page: usize,
+    /// For one count.
+    count: usize,
+}
+
 /// The document service.
 pub struct Documents {
     wake: Wake,
     diffs: Arc<Semaphore>,
+    bounds: Bounds,
 }
 
 impl Documents {
     /// Wired.
     pub fn new(wake: Wake) -> Self {
-        Self { wake, diffs: Arc::new(Semaphore::new(DIFFS)) }
+        let bounds = Bounds { slice: 1_000, page: 5_000, count: MOST_COUNTED };
+        Self { wake, diffs: Arc::new(Semaphore::new(DIFFS)), bounds }
     }
 
     /// Documents, oldest first. Conditions on fields are checked one by one, so a page may hold fewer than asked for, or none, and still
@@ -153,12 +163,12 @@ impl Documents {
             let page = tenant.list_documents(filter, cursor, limit).await?;
             return Ok(Listed { next: page.last, items: page.items });
         }
-        let (mut items, mut after, mut seen) = (Vec::new(), cursor, 0);
+        let (mut items, mut after, mut read) = (Vec::new(), cursor, 0);
         let limit = usize::try_from(limit).unwrap_or(1);
-        while seen < SCAN {
-            let page = tenant.list_documents(filter, after, SLICE).await?;
+        while read < self.bounds.page {
+            let page = tenant.list_documents(filter, after, self.bounds.slice).await?;
+            read += page.read;
             for document in page.items {
-                seen += 1;
                 let id = document.id;
                 if tributary_search::fields_hold(fields, &document.fields) {
                     items.push(document);
@@ -168,7 +178,6 @@ impl Documents {
                 }
             }
             let Some(last) = page.last else { return Ok(Listed { items, next: None }) };
-            seen += 1;
             after = Some(last);
         }
         Ok(Listed { items, next: after })
@@ -213,10 +222,10 @@ impl Documents {
         fields: &[FieldFilter],
     ) -> Result<Vec<DocumentCount>, Error> {
         let mut counts = BTreeMap::<_, i64>::new();
-        let (mut after, mut seen) = (None, 0);
+        let (mut after, mut read) = (None, 0);
         loop {
-            let page = tenant.list_documents(filter, after, SLICE).await?;
-            seen += page.items.len();
+            let page = tenant.list_documents(filter, after, self.bounds.slice).await?;
+            read += page.read;
             for it in page.items.into_iter().filter(|it| tributary_search::fields_hold(fields, &it.fields)) {
                 let day = it.tombstone.map_or(it.updated_at, |tombstone| tombstone.at).format("%Y-%m-%d").to_string();
                 *counts.entry((it.source_id.0, it.kind, it.language, day)).or_default() += 1;
@@ -225,7 +234,7 @@ impl Documents {
             if after.is_none() {
                 break;
             }
-            if seen >= MOST_COUNTED {
+            if read >= self.bounds.count {
                 return Err(Error::TooMany);
             }
         }

@@ -109,7 +109,7 @@ pub(super) async fn login(
     Ok(Body(log_in(&app, address, origin, recorded, &email, &password).await?.into()))
 }
 
-/// The one way to begin a session with a password: limited, and recorded.
+/// The one way to begin a session with a password: limited, and recorded unless it was turned away unread.
 pub(super) async fn log_in(
     app: &App,
     address: IpAddr,
@@ -118,10 +118,14 @@ pub(super) async fn log_in(
     email: &str,
     password: &SecretString,
 ) -> Result<LoggedIn, ApiError> {
+    app.auth.check_room()?;
     let attempt = limits::login(&app.limits, address, email).await?;
     let outcome = app.auth.log_in(email, password.expose_secret(), origin).await;
     if !matches!(outcome, Err(auth::Error::WrongCredentials)) {
         attempt.forgive().await;
+    }
+    if let Err(error @ auth::Error::Busy) = outcome {
+        return Err(error.into());
     }
     app.audit.log_in(email, outcome.as_ref().map(|logged_in| logged_in.user), recorded).await;
     Ok(outcome?)
@@ -393,6 +397,7 @@ impl From<auth::Error> for ApiError {
             auth::Error::Invalid { pointer, .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail.clone()).at(pointer, detail)
             }
+            auth::Error::KeyOver(_) => Self::new(StatusCode::CONFLICT, "key_over", detail),
             auth::Error::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(1),
             auth::Error::Store(error) => error.into(),
             auth::Error::Secrets(error) => Self::internal(error),

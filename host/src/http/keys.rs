@@ -7,7 +7,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use tributary_core::{KeyId, WorkspaceId, access::Scope, audience::Audience, principal::KeyLimits, widget::Identity};
-use tributary_search::text;
 use tributary_store::ApiKey;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -20,12 +19,8 @@ use super::{
 };
 use crate::{
     app::App,
-    auth::{Kind, NewWidget, Secret},
+    auth::{self, MadeKey, NewWidget},
 };
-
-/// How long the key before may go on after a rotation, at most.
-const LONGEST_OVERLAP_S: i64 = 30 * 86_400;
-const DEFAULT_OVERLAP_S: i64 = 86_400;
 
 /// An API key.
 #[derive(Serialize, ToSchema)]
@@ -79,7 +74,7 @@ pub(super) struct WidgetBody {
 }
 
 impl Key {
-    fn new(key: ApiKey, secret: Option<&Secret>) -> Self {
+    fn new(key: ApiKey) -> Self {
         Self {
             id: key.id.0,
             name: key.name,
@@ -98,9 +93,16 @@ impl Key {
             replaces: key.replaces.map(|id| id.0),
             revoked_at: key.revoked_at,
             last_used_at: key.last_used_at,
-            key: secret.map(|secret| secret.expose().to_owned()),
+            key: None,
             identity_secret: None,
         }
+    }
+}
+
+impl From<MadeKey> for Key {
+    fn from(made: MadeKey) -> Self {
+        let identity_secret = made.identity_secret.map(|secret| secret.expose_secret().to_owned());
+        Self { key: Some(made.secret.expose().to_owned()), identity_secret, ..Self::new(made.key) }
     }
 }
 
@@ -139,56 +141,15 @@ pub(super) async fn create(
     Tenant(tenant): Tenant,
     Json(new): Json<NewKey>,
 ) -> Result<(StatusCode, Body<Key>), ApiError> {
-    let invalid = |pointer: &str, detail: &str| {
-        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail).at(pointer, detail)
-    };
-    let (name, now) = (text::line(&new.name), app.clock.now());
-    if name.is_empty() || name.chars().count() > 100 {
-        return Err(invalid("/name", "a name has 1 to 100 characters"));
-    }
-    match &new.widget {
-        None if new.scopes.is_empty() => {
-            return Err(invalid("/scopes", "a key needs at least one scope, such as chat"));
-        }
-        Some(_) if !new.scopes.is_empty() => {
-            return Err(invalid("/scopes", "a widget key has no scopes: its visitors chat, and nothing else"));
-        }
-        _ => {}
-    }
-    if new.expires_at.is_some_and(|at| at <= now) {
-        return Err(invalid("/expires_at", "this moment is over"));
-    }
-    let kind = if new.widget.is_some() { Kind::Widget } else { Kind::Server };
-    let made = match new.widget {
-        Some(WidgetBody { origins, visitor_limits, identity }) => {
-            let widget = NewWidget { origins, visitor_limits, identity };
-            Some(app.auth.make_widget(tenant.workspace_id(), &new.audience, widget).await?)
-        }
-        None => None,
-    };
-    let (widget, identity_secret, sealed_identity_secret) =
-        made.map_or((None, None, None), |it| (Some(it.widget), it.identity_secret, it.sealed_identity_secret));
-    let secret = Secret::generate(kind, app.auth.environment());
-    let key = ApiKey {
-        id: KeyId::new(),
-        workspace_id: tenant.workspace_id(),
-        name,
-        last4: secret.last4().to_owned(),
-        scopes: new.scopes.into_iter().collect(),
-        audience: new.audience,
-        limits: new.limits,
-        widget,
-        sealed_identity_secret,
-        created_by: principal.label(),
-        created_at: now,
-        expires_at: new.expires_at,
-        replaces: None,
-        revoked_at: None,
-        last_used_at: None,
-    };
-    tenant.create_api_key(&key, secret.hash()).await?;
-    let identity_secret = identity_secret.map(|secret| secret.expose_secret().to_owned());
-    Ok((StatusCode::CREATED, Body(Key { identity_secret, ..Key::new(key, Some(&secret)) })))
+    let widget = new.widget.map(|WidgetBody { origins, visitor_limits, identity }| NewWidget {
+        origins,
+        visitor_limits,
+        identity,
+    });
+    let NewKey { name, scopes, audience, limits, expires_at, .. } = new;
+    let new = auth::NewKey { name, scopes, widget, audience, limits, expires_at };
+    let made = app.auth.make_key(&tenant, new, principal.label()).await?;
+    Ok((StatusCode::CREATED, Body(made.into())))
 }
 
 /// List API keys, newest first
@@ -197,7 +158,7 @@ pub(super) async fn create(
     responses((status = 200, body = List<Key>), (status = 401, body = super::Problem), (status = 404, body = super::Problem)),
 )]
 pub(super) async fn list(Tenant(tenant): Tenant) -> Result<Body<List<Key>>, ApiError> {
-    let items = tenant.api_keys().await?.into_iter().map(|key| Key::new(key, None)).collect();
+    let items = tenant.api_keys().await?.into_iter().map(Key::new).collect();
     Ok(Body(List { items, next_cursor: None }))
 }
 
@@ -221,31 +182,8 @@ pub(super) async fn rotate(
     Path((_, id)): Path<(WorkspaceId, KeyId)>,
     OptionalJson(rotation): OptionalJson<Rotation>,
 ) -> Result<(StatusCode, Body<Key>), ApiError> {
-    let (old, now) = (tenant.api_key(id).await?, app.clock.now());
-    if old.revoked_at.is_some() || old.expires_at.is_some_and(|at| at <= now) {
-        let detail = "the key is revoked or expired; make a new one instead";
-        return Err(ApiError::new(StatusCode::CONFLICT, "key_over", detail));
-    }
-    if tenant.api_keys().await?.iter().any(|key| key.replaces == Some(id)) {
-        let detail = "the key was replaced already; rotate the one that replaced it";
-        return Err(ApiError::new(StatusCode::CONFLICT, "key_over", detail));
-    }
-    let overlap = rotation.overlap_s.unwrap_or(DEFAULT_OVERLAP_S).clamp(0, LONGEST_OVERLAP_S);
-    let kind = if old.widget.is_some() { Kind::Widget } else { Kind::Server };
-    let secret = Secret::generate(kind, app.auth.environment());
-    let key = ApiKey {
-        id: KeyId::new(),
-        last4: secret.last4().to_owned(),
-        created_by: principal.label(),
-        created_at: now,
-        replaces: Some(id),
-        last_used_at: None,
-        ..old
-    };
-    tenant.create_api_key(&key, secret.hash()).await?;
-    tenant.expire_api_key(id, now + TimeDelta::seconds(overlap)).await?;
-    app.auth.catch_up().await?;
-    Ok((StatusCode::CREATED, Body(Key::new(key, Some(&secret)))))
+    let made = app.auth.rotate_key(&tenant, id, rotation.overlap_s, principal.label()).await?;
+    Ok((StatusCode::CREATED, Body(made.into())))
 }
 
 /// Revoke an API key at once
@@ -258,8 +196,7 @@ pub(super) async fn revoke(
     Tenant(tenant): Tenant,
     Path((_, id)): Path<(WorkspaceId, KeyId)>,
 ) -> Result<StatusCode, ApiError> {
-    tenant.revoke_api_key(id, app.clock.now()).await?;
-    app.auth.catch_up().await?;
+    app.auth.revoke_key(&tenant, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -25,6 +25,7 @@ mod members;
 mod messages;
 mod origin;
 mod problem;
+mod push;
 mod request_id;
 mod run_events;
 mod runs;
@@ -152,7 +153,7 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
         ))
         .merge(may(
             Action::WriteDocuments,
-            documents::push_route()
+            push::route()
                 .routes(routes!(documents::delete))
                 .routes(routes!(document_moves::restore))
                 .routes(routes!(document_moves::move_to)),
@@ -274,7 +275,9 @@ async fn log(request_id: RequestId, request: Request, next: Next) -> Response {
     async move {
         let response = next.run(request).await;
         let (status, took_ms) = (response.status().as_u16(), started.elapsed().as_secs_f64() * 1_000.0);
-        if response.status().is_server_error() {
+        // Who turns away for a while says so in the log, once for many.
+        let turned_away = response.headers().contains_key(header::RETRY_AFTER);
+        if response.status().is_server_error() && !turned_away {
             tracing::warn!(%method, path, status, took_ms, "answered");
         } else {
             tracing::debug!(%method, path, status, took_ms, "answered");

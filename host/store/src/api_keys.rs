@@ -8,6 +8,7 @@ use tributary_core::{
 use uuid::Uuid;
 
 use crate::{
+    db::Cx,
     dialect::q,
     epoch,
     error::{Error, Result, missing},
@@ -51,6 +52,34 @@ pub struct ApiKey {
     pub revoked_at: Option<Instant>,
     /// When it was last used; written every few seconds.
     pub last_used_at: Option<Instant>,
+}
+
+/// The key that replaces another: what is new about it.
+#[derive(Clone, Debug)]
+pub struct NextKey {
+    /// Its id.
+    pub id: KeyId,
+    /// Of its secret.
+    pub secret_hash: Sha256Hash,
+    /// The last characters of the secret.
+    pub last4: String,
+    /// By whom it is made.
+    pub created_by: String,
+    /// When.
+    pub now: Instant,
+    /// When the one before ends, unless it ends before.
+    pub old_until: Instant,
+}
+
+/// What came of replacing a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyRotation {
+    /// This one replaces it.
+    Made(Box<ApiKey>),
+    /// It is revoked or has expired; nothing was written.
+    Over,
+    /// It was replaced before; nothing was written.
+    Replaced,
 }
 
 /// What a key was used for on one day.
@@ -184,6 +213,11 @@ impl TenantDb {
     pub async fn create_api_key(&self, key: &ApiKey, secret_hash: Sha256Hash) -> Result<()> {
         refuse_nul([key.name.as_str()])?;
         let mut cx = self.write().await?;
+        self.insert_api_key(&mut cx, key, secret_hash).await?;
+        cx.commit().await
+    }
+
+    async fn insert_api_key(&self, cx: &mut Cx, key: &ApiKey, secret_hash: Sha256Hash) -> Result<()> {
         let standing = q!(
             cx,
             fetch_one as (i64),
@@ -216,7 +250,7 @@ impl TenantDb {
             key.sealed_identity_secret.as_deref()
         )
         .map_err(missing("workspace"))?;
-        cx.commit().await
+        Ok(())
     }
 
     /// Every key, newest first.
@@ -245,22 +279,52 @@ impl TenantDb {
         row.map(ApiKey::from).ok_or(Error::NotFound("key"))
     }
 
-    /// Lets a key end at this moment, unless it ends before; for the overlap of a rotation.
-    pub async fn expire_api_key(&self, id: KeyId, at: Instant) -> Result<()> {
+    /// Makes the key that replaces another, with the same rights, and lets the other end at `old_until` unless it ends before: both or
+    /// neither.
+    pub async fn rotate_api_key(&self, id: KeyId, next: NextKey) -> Result<KeyRotation> {
         let mut cx = self.write().await?;
-        let changed = q!(
+        let row = q!(
+            cx,
+            fetch_optional as Row,
+            concat!("SELECT ", columns!(), " FROM api_key WHERE workspace_id = $1 AND id = $2 {lock}"),
+            self.key(),
+            id.0
+        )?;
+        let old = row.map(ApiKey::from).ok_or(Error::NotFound("key"))?;
+        if old.revoked_at.is_some() || old.expires_at.is_some_and(|at| at <= next.now) {
+            return Ok(KeyRotation::Over);
+        }
+        let replaced = q!(
+            cx,
+            fetch_one as (i64),
+            "SELECT COUNT(*) FROM api_key WHERE workspace_id = $1 AND replaces = $2",
+            self.key(),
+            id.0
+        )?;
+        if replaced > 0 {
+            return Ok(KeyRotation::Replaced);
+        }
+        let key = ApiKey {
+            id: next.id,
+            last4: next.last4,
+            created_by: next.created_by,
+            created_at: next.now,
+            replaces: Some(id),
+            last_used_at: None,
+            ..old
+        };
+        self.insert_api_key(&mut cx, &key, next.secret_hash).await?;
+        q!(
             cx,
             execute,
             "UPDATE api_key SET expires_at = CASE WHEN expires_at < $3 THEN expires_at ELSE $3 END WHERE workspace_id = $1 AND id = $2",
             self.key(),
             id.0,
-            at
+            next.old_until
         )?;
-        if changed == 0 {
-            return Err(Error::NotFound("key"));
-        }
         epoch::bump(&mut cx).await?;
-        cx.commit().await
+        cx.commit().await?;
+        Ok(KeyRotation::Made(Box::new(key)))
     }
 
     /// Ends a key at once.

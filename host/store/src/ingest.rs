@@ -8,26 +8,21 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Serialize;
 use sqlx::types::Json;
 use tributary_core::{
-    DocumentId, Instant, Position, RunId, SourceId,
-    citation::ConnectorRef,
-    contract::{Container, Fault, Gone, Progress},
-    document::{Committed, DocumentDraft, DraftContent, Locator, Outcome, Provenance},
-    fields::Fields,
+    Position,
     hash::id_digest,
     job::Lease,
-    run::{Counts, FailedItem, RunKind, RunStatus, Traversal, Trigger},
+    run::{Counts, FailedItem, RunKind, RunStatus},
 };
-use uuid::Uuid;
 
 use crate::{
     db::Cx,
     dialect::q,
     error::{Error, Result},
-    finish::{self, FinishRun},
     jobs,
-    rows::{json_list, name_of, refuse_nul},
-    runs::{self, NewRun},
-    sources,
+    page::{PageCommit, PageOutcome, validate},
+    plan::{Known, Plan},
+    rows::{json_list, name_of},
+    runs, sources,
     tenant::TenantDb,
 };
 
@@ -35,87 +30,6 @@ use crate::{
 const FAILED_ITEMS_KEPT: i64 = 1000;
 /// A page is compared with so many before it: a connector that goes in a circle of this length is noticed.
 const REMEMBERED_PAGES: i64 = 8;
-
-/// One page of a run. Text must not contain U+0000: a page that does is refused whole (`Invalid`). An external id is in `drafts` once at most (the last one counts) and not in `deletes` as well (the draft counts).
-#[derive(Clone, Debug)]
-pub struct PageCommit {
-    /// Of which run.
-    pub run_id: RunId,
-    /// Of which source.
-    pub source_id: SourceId,
-    /// The run's `page_no`: a page is committed once.
-    pub page_no: i64,
-    /// Documents that are there.
-    pub drafts: Vec<DocumentDraft>,
-    /// Containers read to their end, or standing unchanged.
-    pub containers: Vec<Container>,
-    /// Documents that are gone.
-    pub deletes: Vec<(String, Gone)>,
-    /// Items that could not be read; what was known of them, or of the documents in them, stays.
-    pub failed: Vec<FailedItem>,
-    /// Changed entries of the connector's memory; `None` removes one.
-    pub state: BTreeMap<String, Option<String>>,
-    /// Where to go on.
-    pub cursor: Option<String>,
-    /// Set for the last page of the run.
-    pub traversal: Option<Traversal>,
-    /// How far.
-    pub progress: Option<Progress>,
-    /// Bytes read for this page.
-    pub bytes: i64,
-    /// Requests made for this page.
-    pub requests: i64,
-    /// Under what the fingerprints hold: connector digest, configuration revision and whatever else shapes the content. They are only
-    /// offered again under an equal basis.
-    pub basis: String,
-    /// Now.
-    pub now: Instant,
-}
-
-/// What a page did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PageOutcome {
-    /// The commit's number, when readers can see a difference.
-    pub position: Option<Position>,
-    /// One per accepted draft, in their order.
-    pub committed: Vec<Committed>,
-    /// Drafts called unchanged that the record does not have; counted as failed items.
-    pub rejected: Vec<FailedItem>,
-    /// Of this page.
-    pub counts: Counts,
-    /// As [`tributary_core::run::Run::stale_pages`], with this page.
-    pub stale_pages: i64,
-}
-
-/// Documents pushed over the API: a run of one page, in one transaction.
-#[derive(Clone, Debug)]
-pub struct Push {
-    /// Where to; usually the workspace's push source.
-    pub source_id: SourceId,
-    /// The server build that takes them in.
-    pub connector: ConnectorRef,
-    /// What started it.
-    pub trigger: Trigger,
-    /// The documents.
-    pub drafts: Vec<DocumentDraft>,
-    /// Those that could not be read.
-    pub failed: Vec<FailedItem>,
-    /// As in [`PageCommit`].
-    pub basis: String,
-    /// Bytes taken in.
-    pub bytes: i64,
-    /// Now.
-    pub now: Instant,
-}
-
-/// What a push did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pushed {
-    /// Its run, ended.
-    pub run_id: RunId,
-    /// What was committed.
-    pub outcome: PageOutcome,
-}
 
 impl TenantDb {
     /// Commits one page. `lease` is the worker's hold on the run's job; `None` for runs without one (push).
@@ -133,63 +47,8 @@ impl TenantDb {
         Ok(outcome)
     }
 
-    /// Run, page and end of a push in one transaction.
-    pub async fn push(&self, push: Push) -> Result<Pushed> {
-        if !self.audience().admits_source(push.source_id) {
-            return Err(Error::NotFound("source"));
-        }
-        let new = NewRun {
-            source_id: push.source_id,
-            kind: RunKind::Push,
-            trigger: push.trigger,
-            accept_deletions: false,
-            connector: Some(push.connector),
-            now: push.now,
-        };
-        let mut page = PageCommit {
-            run_id: RunId::new(),
-            source_id: push.source_id,
-            page_no: 0,
-            drafts: push.drafts,
-            containers: Vec::new(),
-            deletes: Vec::new(),
-            failed: push.failed,
-            state: BTreeMap::new(),
-            cursor: None,
-            traversal: None,
-            progress: None,
-            bytes: push.bytes,
-            requests: 1,
-            basis: push.basis,
-            now: push.now,
-        };
-        validate(&page)?;
-        let mut cx = self.write().await?;
-        let source = sources::lock(&mut cx, self.key(), push.source_id).await?;
-        page.run_id = runs::insert(&mut cx, self.key(), &source, &new).await?;
-        let outcome = self.write_page(&mut cx, &page).await?;
-        let accepted = !outcome.committed.is_empty();
-        let status = match outcome.counts.failed {
-            0 => RunStatus::Succeeded,
-            _ if accepted => RunStatus::Partial,
-            _ => RunStatus::Failed,
-        };
-        let end = FinishRun {
-            run_id: page.run_id,
-            status,
-            error: None,
-            prune: None,
-            allow_deletions: false,
-            health: None,
-            now: push.now,
-        };
-        finish::end(&mut cx, self.key(), &end).await?;
-        cx.commit().await?;
-        Ok(Pushed { run_id: page.run_id, outcome })
-    }
-
     /// The page's writes; the source is locked.
-    async fn write_page(&self, cx: &mut Cx, page: &PageCommit) -> Result<PageOutcome> {
+    pub(crate) async fn write_page(&self, cx: &mut Cx, page: &PageCommit) -> Result<PageOutcome> {
         let run = runs::lock(cx, self.key(), page.run_id).await?;
         let run = tributary_core::run::Run::try_from(run)?;
         if run.source_id != page.source_id {
@@ -513,246 +372,9 @@ impl TenantDb {
     }
 }
 
-pub(crate) fn validate(page: &PageCommit) -> Result<()> {
-    for draft in &page.drafts {
-        refuse_nul([draft.external_id.as_str()])?;
-        refuse_nul(draft.fingerprint.as_deref())?;
-        refuse_nul(draft.container.as_deref())?;
-        if let Some(content) = &draft.content {
-            refuse_nul([content.title.as_str(), &content.kind])?;
-            refuse_nul(content.language.as_deref())?;
-            refuse_nul(content.url.as_deref())?;
-            for chunk in &content.chunks {
-                refuse_nul([chunk.text.as_str()])?;
-                refuse_nul(chunk.section.iter().map(String::as_str))?;
-                if let Some(Locator::JsonPointer(text) | Locator::Fragment(text)) = &chunk.locator {
-                    refuse_nul([text.as_str()])?;
-                }
-                if let Some(Locator::Cells(sheet, cells)) = &chunk.locator {
-                    refuse_nul([sheet.as_str(), cells])?;
-                }
-            }
-            refuse_nul(content.fields.keys().map(String::as_str))?;
-            content.fields.values().try_for_each(crate::sources::refuse_nul_in_json)?;
-            let provenance = &content.provenance;
-            refuse_nul(provenance.authors.iter().chain(&provenance.path).map(String::as_str))?;
-            let single = [
-                &provenance.url,
-                &provenance.retrieved_from,
-                &provenance.revision,
-                &provenance.etag,
-                &provenance.license,
-            ];
-            refuse_nul(single.into_iter().filter_map(Option::as_deref))?;
-        }
-    }
-    refuse_nul(page.containers.iter().flat_map(|container| [container.external_id.as_str(), &container.fingerprint]))?;
-    refuse_nul(page.deletes.iter().map(|(id, _)| id.as_str()))?;
-    refuse_nul(page.failed.iter().flat_map(|item| [item.external_id.as_str(), &item.message]))?;
-    refuse_nul(page.state.iter().flat_map(|(key, value)| [key.as_str(), value.as_deref().unwrap_or_default()]))?;
-    refuse_nul(page.cursor.as_deref())?;
-    refuse_nul(page.progress.as_ref().map(|progress| progress.phase.as_str()))
-}
-
-/// What the record has of a document.
-#[derive(sqlx_macros::FromRow)]
-pub(crate) struct Known {
-    external_id: String,
-    id: Uuid,
-    version: i64,
-    content_hash: Vec<u8>,
-    fingerprint: Option<String>,
-    basis: String,
-    container: Option<String>,
-    gone: Option<String>,
-}
-
-/// What is to be written for a page.
-#[derive(Default)]
-pub(crate) struct Plan<'a> {
-    pub(crate) versions: Vec<VersionRow<'a>>,
-    chunks: Vec<ChunkRow<'a>>,
-    pub(crate) documents: Vec<DocumentRow<'a>>,
-    refreshed: Vec<RefreshedRow<'a>>,
-    pub(crate) tombstones: Vec<TombstoneRow>,
-    pub(crate) committed: Vec<Committed>,
-    pub(crate) rejected: Vec<FailedItem>,
-    pub(crate) counts: Counts,
-}
-
-impl<'a> Plan<'a> {
-    /// Compares the page with what is known.
-    pub(crate) fn of(page: &'a PageCommit, known: &'a HashMap<String, Known>) -> Self {
-        let mut plan = Self::default();
-        let last: HashMap<&str, usize> =
-            page.drafts.iter().enumerate().map(|(at, draft)| (draft.external_id.as_str(), at)).collect();
-        let drafts =
-            page.drafts.iter().enumerate().filter(|(at, draft)| last.get(draft.external_id.as_str()) == Some(at));
-        for (_, draft) in drafts {
-            plan.draft(page, draft, known.get(&draft.external_id));
-        }
-        let mut deleted = HashSet::new();
-        for (external_id, gone) in &page.deletes {
-            let live = known.get(external_id).filter(|known| known.gone.is_none());
-            if let Some(live) = live
-                && !last.contains_key(external_id.as_str())
-                && deleted.insert(external_id)
-            {
-                plan.tombstones.push(TombstoneRow { id: live.id, gone: gone.as_str() });
-                plan.counts.deleted += 1;
-            }
-        }
-        plan.counts.seen += count(page.failed.len());
-        plan.counts.failed += count(page.failed.len());
-        plan
-    }
-
-    fn draft(&mut self, page: &PageCommit, draft: &'a DocumentDraft, known: Option<&'a Known>) {
-        self.counts.seen += 1;
-        let live = known.filter(|known| known.gone.is_none());
-        match (&draft.content, live) {
-            (None, None) => {
-                self.counts.failed += 1;
-                self.rejected.push(FailedItem {
-                    external_id: draft.external_id.clone(),
-                    fault: Fault::SourceContract,
-                    message:
-                        "The connector called this document unchanged, but it was never committed; run a full sync."
-                            .to_owned(),
-                });
-            }
-            (None, Some(live)) => {
-                let fingerprint = draft.fingerprint.as_ref().or(live.fingerprint.as_ref());
-                self.unchanged(page, live, fingerprint, draft.container.as_ref().or(live.container.as_ref()));
-            }
-            (Some(content), Some(live)) if live.content_hash == content.content_hash.0 => {
-                self.unchanged(page, live, draft.fingerprint.as_ref(), draft.container.as_ref());
-            }
-            (Some(content), _) => self.changed(draft, content, known),
-        }
-    }
-
-    fn unchanged(
-        &mut self,
-        page: &PageCommit,
-        live: &Known,
-        fingerprint: Option<&'a String>,
-        container: Option<&'a String>,
-    ) {
-        self.counts.unchanged += 1;
-        self.committed.push(Committed {
-            external_id: live.external_id.clone(),
-            document_id: live.id.into(),
-            version: live.version,
-            outcome: Outcome::Unchanged,
-        });
-        if live.fingerprint.as_ref() != fingerprint || live.container.as_ref() != container || live.basis != page.basis
-        {
-            self.refreshed.push(RefreshedRow { id: live.id, fingerprint, container });
-        }
-    }
-
-    fn changed(&mut self, draft: &'a DocumentDraft, content: &'a DraftContent, known: Option<&Known>) {
-        let id = known.map_or_else(DocumentId::new, |known| known.id.into());
-        let version = known.map_or(0, |known| known.version) + 1;
-        let outcome = if known.is_some_and(|known| known.gone.is_none()) { Outcome::Updated } else { Outcome::Added };
-        match outcome {
-            Outcome::Updated => self.counts.updated += 1,
-            _ => self.counts.added += 1,
-        }
-        let content_hash = content.content_hash.to_string();
-        self.versions.push(VersionRow {
-            document_id: id,
-            version,
-            title: &content.title,
-            kind: &content.kind,
-            language: content.language.as_ref(),
-            url: content.url.as_ref(),
-            fields: &content.fields,
-            provenance: &content.provenance,
-            content_hash: content_hash.clone(),
-            text_bytes: content.chunks.iter().map(|chunk| chunk.text.len()).sum(),
-            outcome: name_of(&outcome),
-        });
-        self.chunks.extend(content.chunks.iter().enumerate().map(|(chunk_no, chunk)| ChunkRow {
-            document_id: id,
-            version,
-            chunk_no,
-            section: &chunk.section,
-            locator: chunk.locator.as_ref(),
-            start_char: chunk.start,
-            body: &chunk.text,
-        }));
-        self.documents.push(DocumentRow {
-            id,
-            external_id: &draft.external_id,
-            version,
-            kind: &content.kind,
-            content_hash,
-            fingerprint: draft.fingerprint.as_ref(),
-            container: draft.container.as_ref(),
-        });
-        self.committed.push(Committed { external_id: draft.external_id.clone(), document_id: id, version, outcome });
-    }
-}
-
-fn count(items: usize) -> i64 {
-    i64::try_from(items).unwrap_or(i64::MAX)
-}
-
 #[derive(Serialize)]
 struct NamedRow<'a> {
     external_id: &'a str,
-}
-
-#[derive(Serialize)]
-pub(crate) struct VersionRow<'a> {
-    pub(crate) document_id: DocumentId,
-    version: i64,
-    pub(crate) title: &'a str,
-    kind: &'a str,
-    language: Option<&'a String>,
-    url: Option<&'a String>,
-    fields: &'a Fields,
-    provenance: &'a Provenance,
-    content_hash: String,
-    text_bytes: usize,
-    outcome: String,
-}
-
-#[derive(Serialize)]
-struct ChunkRow<'a> {
-    document_id: DocumentId,
-    version: i64,
-    chunk_no: usize,
-    section: &'a [String],
-    locator: Option<&'a Locator>,
-    start_char: i64,
-    body: &'a str,
-}
-
-#[derive(Serialize)]
-pub(crate) struct DocumentRow<'a> {
-    pub(crate) id: DocumentId,
-    pub(crate) external_id: &'a str,
-    pub(crate) version: i64,
-    kind: &'a str,
-    content_hash: String,
-    fingerprint: Option<&'a String>,
-    container: Option<&'a String>,
-}
-
-#[derive(Serialize)]
-struct RefreshedRow<'a> {
-    id: Uuid,
-    fingerprint: Option<&'a String>,
-    container: Option<&'a String>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct TombstoneRow {
-    pub(crate) id: Uuid,
-    gone: &'static str,
 }
 
 #[derive(Serialize)]

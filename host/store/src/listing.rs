@@ -39,6 +39,8 @@ pub struct DocumentFilter {
 pub struct DocumentPage {
     /// In order.
     pub items: Vec<Document>,
+    /// How many were looked at, those that are not for the caller included.
+    pub read: usize,
     /// Whether there is more.
     pub more: bool,
     /// Where it goes on, when there is more: the last document that was looked at, which the caller may not be allowed to see.
@@ -201,9 +203,10 @@ impl TenantDb {
             )?
         };
         let Page { mut items, more } = Page::of(rows, limit).try_map(Document::try_from)?;
+        let read = items.len();
         let last = items.last().filter(|_| more).map(|document| document.id);
         items.retain(|document| audience.admits(document.source_id, &document.kind, &document.fields));
-        Ok(DocumentPage { items, more, last })
+        Ok(DocumentPage { items, read, more, last })
     }
 
     /// How many documents there are, by all that they are counted by. `Invalid` for a caller who is limited by a field: each of the

@@ -37,7 +37,7 @@ pub fn all() -> Vec<Predicate> {
             source.match_indices("q!(").filter(|_| !matches!(file.as_str(), "dialect.rs" | "predicates.rs"))
         {
             let statement = call(&source[start..]);
-            let line = source[..start].matches('\n').count() + 1;
+            let line = source[..written_out(&source, start)].matches('\n').count() + 1;
             for (n, range) in predicates(statement).into_iter().enumerate() {
                 all.push(Predicate {
                     place: format!("host/store/src/{file}:{line}:{n}"),
@@ -51,16 +51,33 @@ pub fn all() -> Vec<Predicate> {
     all
 }
 
+/// Where a statement counts as standing: that of a macro is where the macro is called.
+fn written_out(source: &str, start: usize) -> usize {
+    const MACRO: &str = "macro_rules! ";
+    let Some(made) = source[..start].rfind(MACRO) else { return start };
+    if made + closed(&source[made..], ('{', '}')).len() < start {
+        return start;
+    }
+    let (name, _) = source[made + MACRO.len()..].split_once(" {").unwrap();
+    let called = source[start..].find(&format!("{name}!("));
+    start + called.expect("a macro with a statement is called behind it")
+}
+
 /// From `q!(` to the parenthesis that closes it.
 fn call(source: &str) -> &str {
+    closed(source, ('(', ')'))
+}
+
+/// Up to the bracket that closes the first one.
+fn closed(source: &str, (opening, closing): (char, char)) -> &str {
     let mut depth = 0;
     for (at, c) in source.char_indices() {
-        depth += i32::from(c == '(') - i32::from(c == ')');
-        if c == ')' && depth == 0 {
+        depth += i32::from(c == opening) - i32::from(c == closing);
+        if c == closing && depth == 0 {
             return &source[..=at];
         }
     }
-    panic!("an unclosed call: {source}")
+    panic!("an unclosed bracket: {source}")
 }
 
 /// Whether the tests with these words in their names pass without the predicate. On SQLite: both engines run the same text.

@@ -24,8 +24,8 @@ use tributary_core::{
 };
 use tributary_store::{
     ApiKey, Approval, CancelRequest, DocumentFilter, Error, FinishRun, Fired, Firing, Heartbeat, Invitation,
-    KeepVersions, KeyUse, Moved, NewAnswer, NewQuestion, NewRun, NewSource, NewUser, PageCommit, Prune, PurgeDeleted,
-    Purged, Push, Restored, RetryRequest, SealedValue, SourceUpdate, TenantDb, testing,
+    KeepVersions, KeyRotation, KeyUse, Moved, NewAnswer, NewQuestion, NewRun, NewSource, NewUser, NextKey, PageCommit,
+    Prune, PurgeDeleted, Purged, Push, Restored, RetryRequest, SealedValue, SourceUpdate, TenantDb, testing,
 };
 use uuid::Uuid;
 
@@ -589,7 +589,18 @@ async fn write(world: &World, side: &Side, same: &Same) {
     tenant.set_member(same.viewer, Role::Editor, &Audience::everything(), at(60)).await.unwrap();
     tenant.remove_member(same.viewer).await.unwrap();
     tenant.create_api_key(&key(id, KeyId::new()), Sha256Hash::of(format!("another of {id}"))).await.unwrap();
-    tenant.expire_api_key(same.key, at(500)).await.unwrap();
+    let next = NextKey {
+        id: KeyId::new(),
+        secret_hash: Sha256Hash::of(format!("next of {id}")),
+        last4: "efgh".to_owned(),
+        created_by: "user:ada".to_owned(),
+        now: at(60),
+        old_until: at(500),
+    };
+    let KeyRotation::Made(next) = tenant.rotate_api_key(same.key, next).await.unwrap() else {
+        panic!("it was not replaced here")
+    };
+    assert_eq!(next.workspace_id, id);
     tenant.revoke_api_key(same.key, at(61)).await.unwrap();
     let used = KeyUse { workspace_id: id, key_id: same.key, requests: 1, tokens: 1 };
     world.system.record_key_use(&[used], at(62)).await.unwrap();
@@ -678,6 +689,17 @@ async fn act(copied: bool, greater: bool) {
     let mixed = theirs.tenant.begin_run(&ours.lease, same.run, at(80)).await;
     assert!(matches!(mixed, Err(Error::LeaseLost)));
     assert_eq!(world.system.heartbeat(&theirs.lease, HOUR_MS).await.unwrap(), Heartbeat::Alive);
+    // Nor does the end of the one take anything of the other, though that is to end as well.
+    for side in [&ours, &theirs] {
+        side.tenant.delete_workspace("user:ada", at(90)).await.unwrap();
+    }
+    let leases = world.system.claim(&["delete_workspace"], "w", HOUR_MS, 10).await.unwrap();
+    let lease = leases.iter().find(|lease| lease.workspace_id == ours.tenant.workspace_id()).unwrap();
+    let before = rows(&mut record, them).await;
+    while ours.tenant.remove_documents(lease, 100).await.unwrap() {}
+    ours.tenant.remove_workspace(lease, at(91)).await.unwrap();
+    assert_eq!(rows(&mut record, them).await, before, "copied: {copied}");
+    assert_eq!(world.system.workspace_deletion(them).await.unwrap().unwrap().finished_at, None);
 }
 
 #[tokio::test]

@@ -18,48 +18,44 @@ const WHAT: &str = "The Excel workbook";
 /// Cells that one old workbook may span, empty ones included: they are all held in memory.
 const MAX_SPAN: u64 = 4_000_000;
 
-/// An `xlsx` or `xlsm`.
-pub(crate) fn xlsx(bytes: &[u8]) -> Result<Extracted, Failure> {
-    let mut archive = Archive::open(bytes, WHAT)?;
-    archive.check_promised()?;
-    let (title, language) = package::properties(&mut archive, WHAT)?;
-    let mut book = Xlsx::new(Cursor::new(bytes)).map_err(|error| xlsx_failure(&error))?;
-    let mut rich = Rich::default();
-    for name in visible(book.sheets_metadata()) {
-        let mut cells = book.worksheet_cells_reader(&name).map_err(|error| xlsx_failure(&error))?;
-        let mut rows = Rows::new(&name);
-        while let Some(cell) = cells.next_cell().map_err(|error| xlsx_failure(&error))? {
-            let (row, column) = cell.get_position();
-            rows.take(&mut rich, row, column, cell_text(&Data::from(cell.get_value().clone())));
-            if rich.is_full() {
-                break;
+/// A reader of one of the formats that are packages. One text for both: calamine's readers of cells have no trait in common.
+macro_rules! cell_by_cell {
+    ($(#[$doc:meta])* $format:ident, $Book:ident, $Error:ident) => {
+        $(#[$doc])*
+        pub(crate) fn $format(bytes: &[u8]) -> Result<Extracted, Failure> {
+            let failure = |error| match error {
+                $Error::Password => fault::encrypted(WHAT),
+                error => fault::damaged(WHAT, &error.to_string()),
+            };
+            let mut archive = Archive::open(bytes, WHAT)?;
+            archive.check_promised()?;
+            let (title, language) = package::properties(&mut archive, WHAT)?;
+            let mut book = $Book::new(Cursor::new(bytes)).map_err(failure)?;
+            let mut rich = Rich::default();
+            for name in visible(book.sheets_metadata()) {
+                let mut cells = book.worksheet_cells_reader(&name).map_err(failure)?;
+                let mut rows = Rows::new(&name);
+                while let Some(cell) = cells.next_cell().map_err(failure)? {
+                    let (row, column) = cell.get_position();
+                    rows.take(&mut rich, row, column, cell_text(&Data::from(cell.get_value().clone())));
+                    if rich.is_full() {
+                        break;
+                    }
+                }
+                rows.end(&mut rich);
             }
+            rich.outline.finish(title, language)
         }
-        rows.end(&mut rich);
-    }
-    rich.outline.finish(title, language)
+    };
 }
 
-/// An `xlsb`.
-pub(crate) fn xlsb(bytes: &[u8]) -> Result<Extracted, Failure> {
-    let mut archive = Archive::open(bytes, WHAT)?;
-    archive.check_promised()?;
-    let (title, language) = package::properties(&mut archive, WHAT)?;
-    let mut book = Xlsb::new(Cursor::new(bytes)).map_err(|error| xlsb_failure(&error))?;
-    let mut rich = Rich::default();
-    for name in visible(book.sheets_metadata()) {
-        let mut cells = book.worksheet_cells_reader(&name).map_err(|error| xlsb_failure(&error))?;
-        let mut rows = Rows::new(&name);
-        while let Some(cell) = cells.next_cell().map_err(|error| xlsb_failure(&error))? {
-            let (row, column) = cell.get_position();
-            rows.take(&mut rich, row, column, cell_text(&Data::from(cell.get_value().clone())));
-            if rich.is_full() {
-                break;
-            }
-        }
-        rows.end(&mut rich);
-    }
-    rich.outline.finish(title, language)
+cell_by_cell! {
+    /// An `xlsx` or `xlsm`.
+    xlsx, Xlsx, XlsxError
+}
+cell_by_cell! {
+    /// An `xlsb`.
+    xlsb, Xlsb, XlsbError
 }
 
 /// An `xls` of Excel 97 to 2003. The reader reserves what the file claims to hold, whatever that is: the memory limit of
@@ -158,20 +154,6 @@ fn moment_text(moment: &ExcelDateTime) -> String {
         (0, 0, 0) => date,
         (hour, minute, 0) => format!("{date} {hour:02}:{minute:02}"),
         (hour, minute, second) => format!("{date} {hour:02}:{minute:02}:{second:02}"),
-    }
-}
-
-fn xlsx_failure(error: &XlsxError) -> Failure {
-    match error {
-        XlsxError::Password => fault::encrypted(WHAT),
-        error => fault::damaged(WHAT, &error.to_string()),
-    }
-}
-
-fn xlsb_failure(error: &XlsbError) -> Failure {
-    match error {
-        XlsbError::Password => fault::encrypted(WHAT),
-        error => fault::damaged(WHAT, &error.to_string()),
     }
 }
 
