@@ -118,10 +118,15 @@ pub(super) async fn log_in(
     email: &str,
     password: &SecretString,
 ) -> Result<LoggedIn, ApiError> {
-    let attempt = limits::login(&app.limits, address, email).await?;
+    let attempt = limits::login(&app.limits, address, email).await;
+    if attempt.is_err() {
+        app.metrics.log_in_refused("rate_limited");
+    }
+    let attempt = attempt?;
     let outcome = app.auth.log_in(email, password.expose_secret(), origin).await;
-    if !matches!(outcome, Err(auth::Error::WrongCredentials)) {
-        attempt.forgive().await;
+    match &outcome {
+        Err(auth::Error::WrongCredentials) => app.metrics.log_in_refused("wrong_credentials"),
+        _ => attempt.forgive().await,
     }
     app.audit.log_in(email, outcome.as_ref().map(|logged_in| logged_in.user), recorded).await;
     Ok(outcome?)

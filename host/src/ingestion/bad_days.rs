@@ -33,7 +33,7 @@ use tributary_store::{
 };
 
 use super::{stage::StageLimits, sync::Syncs};
-use crate::{plugins::Plugins, settings::Settings, wake::Wake};
+use crate::{metrics::Metrics, plugins::Plugins, settings::Settings, wake::Wake};
 
 type Pull = dyn Fn(PullRequest) -> BoxFuture<'static, Result<Page, Failure>> + Send + Sync;
 
@@ -153,7 +153,7 @@ impl World {
         let scripted = (reference("scripted"), descriptor(), Arc::new(Scripted(Arc::new(pull))) as Arc<dyn Connector>);
         let plugins = Plugins::scripted(self.test.db.clone(), clock.clone(), scripted, Arc::new(NoExtractor)).unwrap();
         let config = Settings::default().resolve().unwrap();
-        Syncs::new(self.test.db.clone(), clock, Arc::new(plugins), Wake::local(), &config)
+        Syncs::new(self.test.db.clone(), clock, Arc::new(plugins), Wake::local(), Metrics::default(), &config)
     }
 
     async fn asked(&self, kind: RunKind) -> RunId {

@@ -23,7 +23,12 @@ use super::{
     retry::{self, Verdict},
     stage::{StageLimits, Stages},
 };
-use crate::{plugins::Plugins, settings::Config, wake::Wake};
+use crate::{
+    metrics::{Metrics, counted},
+    plugins::Plugins,
+    settings::Config,
+    wake::Wake,
+};
 
 /// A connector that pages longer than this has gone astray.
 const MOST_PAGES: i64 = 1_000_000;
@@ -48,6 +53,7 @@ pub struct Syncs {
     clock: Arc<dyn Clock>,
     plugins: Arc<Plugins>,
     wake: Wake,
+    metrics: Metrics,
     roots: Arc<Roots>,
     lease: Duration,
     page_items: u32,
@@ -85,9 +91,16 @@ impl From<tributary_store::Error> for Stop {
 
 impl Syncs {
     /// Wired from the settings.
-    pub fn new(db: Db, clock: Arc<dyn Clock>, plugins: Arc<Plugins>, wake: Wake, config: &Config) -> Self {
+    pub fn new(
+        db: Db,
+        clock: Arc<dyn Clock>,
+        plugins: Arc<Plugins>,
+        wake: Wake,
+        metrics: Metrics,
+        config: &Config,
+    ) -> Self {
         let (roots, lease, page_items) = (Arc::new(config.roots.clone()), config.lease, config.page_items);
-        Self { db, clock, plugins, wake, roots, lease, page_items, stage_limits: StageLimits::default() }
+        Self { db, clock, plugins, wake, metrics, roots, lease, page_items, stage_limits: StageLimits::default() }
     }
 
     /// The same with other limits, for tests that do not want to wait.
@@ -156,7 +169,7 @@ impl Syncs {
             return Err(Stop::Failed(Failure::new(Fault::CursorExpired, "config_changed", message)));
         }
         let basis = self.plugins.basis(&run.connector.digest, run.config_revision).await.map_err(Stop::Internal)?;
-        let intake = Intake::new(self.plugins.extractor().await.map_err(Stop::Internal)?);
+        let intake = Intake::new(counted(self.plugins.extractor().await.map_err(Stop::Internal)?, &self.metrics));
         let files = Arc::new(Files::new(self.roots.clone(), ready.roots_of(&source.config)));
         let meter = stages.meter();
         let ledger: Arc<dyn tributary_core::ledger::Ledger> = Arc::new(tenant.ledger(&run, basis.clone()));
@@ -181,7 +194,9 @@ impl Syncs {
                 deadline_ms: PAGE_DEADLINE.as_millis() as u64,
             };
             stages.enter(StageName::Pull);
-            let page = ready.connector.pull(&request, &services).await.map_err(Stop::Failed)?;
+            let pulled = ready.connector.pull(&request, &services).await;
+            self.metrics.call(&run.connector.id, &pulled);
+            let page = pulled.map_err(Stop::Failed)?;
             let next = self.check_page(&page, &cursor, page_no).map_err(Stop::Failed)?;
             done += page.changes.len() as i64;
             let progress = page.progress.clone().unwrap_or(Progress {
@@ -279,6 +294,7 @@ impl Syncs {
         };
         let finished = tenant.finish_run(Some(lease), finish).await?;
         self.wake.documents();
+        self.metrics.run_ended(&finished.run);
         let counts = finished.run.counts;
         tracing::info!(
             run = %run.id, status = ?finished.run.status, seen = counts.seen, added = counts.added, updated = counts.updated,
@@ -384,7 +400,11 @@ impl Syncs {
         let finish =
             FinishRun { run_id, status, error, prune: None, allow_deletions: false, health, now: self.clock.now() };
         match tenant.finish_run(Some(lease), finish).await {
-            Ok(_) | Err(tributary_store::Error::LeaseLost) => Ok(()),
+            Ok(finished) => {
+                self.metrics.run_ended(&finished.run);
+                Ok(())
+            }
+            Err(tributary_store::Error::LeaseLost) => Ok(()),
             Err(error) => Err(error),
         }
     }

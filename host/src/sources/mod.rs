@@ -20,6 +20,7 @@ use tributary_search::text;
 use tributary_store::{NewRun, NewSource, SourceUpdate, SourceWithRun, TenantDb};
 
 use crate::{
+    metrics::Metrics,
     plugins::{Plugins, Ready},
     schedules::{Draft as ScheduleDraft, InvalidSchedule},
     wake::Wake,
@@ -131,13 +132,14 @@ pub struct Sources {
     clock: Arc<dyn Clock>,
     plugins: Arc<Plugins>,
     wake: Wake,
+    metrics: Metrics,
     roots: Arc<Roots>,
 }
 
 impl Sources {
     /// Wired.
-    pub fn new(clock: Arc<dyn Clock>, plugins: Arc<Plugins>, wake: Wake, roots: Roots) -> Self {
-        Self { clock, plugins, wake, roots: Arc::new(roots) }
+    pub fn new(clock: Arc<dyn Clock>, plugins: Arc<Plugins>, wake: Wake, metrics: Metrics, roots: Roots) -> Self {
+        Self { clock, plugins, wake, metrics, roots: Arc::new(roots) }
     }
 
     /// Makes a source.
@@ -247,7 +249,9 @@ impl Sources {
         let Some(ready) = self.plugins.at_digest(&source.connector.digest).await? else { return Ok(Vec::new()) };
         let files = Arc::new(Files::new(self.roots.clone(), ready.roots_of(&source.config)));
         let services = HostServices::new(files, Arc::new(EmptyLedger), Arc::new(Meter::default()), source.name.clone());
-        ready.connector.check(&source.config.to_string(), &services).await.map_err(|failure| Error::InvalidConfig {
+        let checked = ready.connector.check(&source.config.to_string(), &services).await;
+        self.metrics.call(&source.connector.id, &checked);
+        checked.map_err(|failure| Error::InvalidConfig {
             connector: source.connector.id,
             faults: vec![(format!("/config{}", failure.config_pointer.unwrap_or_default()), failure.message)],
         })

@@ -77,6 +77,7 @@ struct Taken {
     work: Json<Work>,
     priority: i64,
     run_at: Instant,
+    now: Instant,
 }
 
 #[derive(sqlx_macros::FromRow)]
@@ -219,7 +220,7 @@ impl Claimer {
              )
              UPDATE job SET state = 'leased', attempt = attempt + 1, lease_until = {later $3}, lease_ms = $3, worker = $4
              WHERE {among id: SELECT c.id FROM chosen c WHERE c.place <= c.n AND c.place <= $5 - c.busy}
-             RETURNING id, workspace_id, attempt, max_attempts, work, priority, run_at",
+             RETURNING id, workspace_id, attempt, max_attempts, work, priority, run_at, {now} AS now",
             json_list(shares)?,
             &self.kind,
             self.lease_ms,
@@ -235,6 +236,7 @@ impl Claimer {
             attempt: job.attempt,
             max_attempts: job.max_attempts,
             work: job.work.0,
+            late_ms: (job.now - job.run_at).num_milliseconds().max(0),
         });
         Ok(leases.collect())
     }
