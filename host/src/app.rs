@@ -19,6 +19,7 @@ use crate::{
     ingestion::{Push, Syncs},
     jobs::{self, Jobs},
     limits::{Limiter, streams::Streams},
+    metrics::Metrics,
     plugins::{Grants, Plugins},
     retrieval::{Indexer, Knowledge},
     schedules::Ticker,
@@ -46,6 +47,8 @@ pub struct App {
     pub audit: Audit,
     /// How much each caller may ask for.
     pub limits: Limiter,
+    /// What this host counts.
+    pub metrics: Metrics,
     /// Live streams that are open on this host.
     pub streams: Arc<Streams>,
     /// Connectors and the extractor.
@@ -109,6 +112,7 @@ impl App {
             None => Limiter::local(clock.clone()),
         };
         let tasks = TaskTracker::new();
+        let metrics = Metrics::default();
         let vault = Arc::new(Vault::open(db.clone(), clock.clone(), &config).await?);
         let auth = Arc::new(Auth::open(db.clone(), clock.clone(), config.environment, vault.clone()).await?);
         let plugins = Arc::new(Plugins::new(db.clone(), clock.clone(), sandbox));
@@ -120,10 +124,18 @@ impl App {
             vault,
             audit: Audit::new(db.clone(), clock.clone(), tasks.clone()),
             workspaces: Workspaces::new(db.clone(), clock.clone(), plugins.clone()),
-            sources: Sources::new(clock.clone(), plugins.clone(), wake.clone(), grants.clone()),
-            syncs: Syncs::new(db.clone(), clock.clone(), plugins.clone(), wake.clone(), grants, &config),
+            sources: Sources::new(clock.clone(), plugins.clone(), wake.clone(), metrics.clone(), grants.clone()),
+            syncs: Syncs::new(
+                db.clone(),
+                clock.clone(),
+                plugins.clone(),
+                wake.clone(),
+                metrics.clone(),
+                grants,
+                &config,
+            ),
             jobs: Jobs::new(db.clone(), clock.clone()),
-            push: Push::new(clock.clone(), plugins.clone(), wake.clone()),
+            push: Push::new(clock.clone(), plugins.clone(), wake.clone(), metrics.clone()),
             documents: Documents::new(wake.clone()),
             chat: Chat::new(clock.clone(), knowledge.clone()),
             config,
@@ -131,6 +143,7 @@ impl App {
             clock,
             auth,
             limits,
+            metrics,
             streams: Arc::default(),
             plugins,
             knowledge,
@@ -166,6 +179,11 @@ impl App {
         jobs::start(self, &self.tasks, &self.shutdown);
         *self.ticker.lock().await = Some(Ticker::start(self.clone()).await?);
         Ok(())
+    }
+
+    /// What this host counts and what the record says, as OpenMetrics text.
+    pub async fn scrape(&self) -> Result<String, std::fmt::Error> {
+        self.metrics.scrape(self.db.system(), self.indexes.clone(), &self.streams, self.clock.now()).await
     }
 
     /// Ends when the server is asked to stop.

@@ -13,6 +13,7 @@ pub mod http;
 pub mod ingestion;
 pub mod jobs;
 pub mod limits;
+pub mod metrics;
 pub mod plugins;
 pub mod retrieval;
 pub mod schedules;

@@ -11,7 +11,7 @@ use std::{
 
 use clap::Args;
 use ipnet::IpNet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tributary_core::job::Work;
 
@@ -124,6 +124,10 @@ pub struct Settings {
     #[arg(long, env = "TRIBUTARY_ENVIRONMENT", value_name = "KIND")]
     pub environment: Option<Environment>,
 
+    /// Token with which Prometheus reads /metrics, at least 16 characters; without one there is no such address
+    #[arg(long, env = "TRIBUTARY_METRICS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub metrics_token: Option<SecretString>,
+
     /// E-mail address of the first administrator, used on the first start only [default: admin@localhost]
     #[arg(long, env = "TRIBUTARY_ADMIN_EMAIL", value_name = "EMAIL")]
     pub admin_email: Option<String>,
@@ -187,6 +191,8 @@ pub struct Config {
     pub database_max_bytes: Option<u64>,
     /// Which API keys are made and taken.
     pub environment: Environment,
+    /// What opens /metrics; without one there is no such address.
+    pub metrics_token: Option<SecretString>,
     /// First administrator.
     pub admin_email: String,
 }
@@ -267,6 +273,7 @@ impl Settings {
             connector_cpu: Duration::from_millis(self.connector_cpu_ms.or(file.connector_cpu_ms).unwrap_or(10_000)),
             database_max_bytes: self.database_max_bytes.or(file.database_max_bytes),
             environment: self.environment.or(file.environment).unwrap_or_default(),
+            metrics_token: self.metrics_token.or(file.metrics_token),
             admin_email: self.admin_email.or(file.admin_email).unwrap_or_else(|| "admin@localhost".to_owned()),
         };
         config.checked()
@@ -288,6 +295,8 @@ impl Config {
         in_range("dead_job_days", !self.dead_jobs.is_zero(), "at least 1")?;
         in_range("page_items", (1..=1_000).contains(&self.page_items), "between 1 and 1000")?;
         in_range("lease_ms", self.lease >= Duration::from_millis(300), "at least 300")?;
+        let token_bytes = self.metrics_token.as_ref().map(|token| token.expose_secret().len());
+        in_range("metrics_token", token_bytes.is_none_or(|bytes| bytes >= 16), "at least 16 characters long")?;
         in_range("connector_cpu_ms", self.connector_cpu >= Duration::from_millis(50), "at least 50")?;
         for name in self.roots.keys() {
             let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));

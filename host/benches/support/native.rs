@@ -125,6 +125,11 @@ impl sdk::Host for NativeHost {
         blobs.add(blob).map_err(failure_from_host)
     }
 
+    /// The connectors measured here read files.
+    fn send(&self, _: &sdk::HttpRequest) -> Result<sdk::HttpResponse, sdk::Failure> {
+        Err(sdk::Failure::permission("not_available", "no requests in this bench"))
+    }
+
     fn open_all(
         &self,
         root: &str,

@@ -100,4 +100,6 @@ pub struct Lease {
     pub max_attempts: i64,
     /// What to do.
     pub work: Work,
+    /// How long it had been due when it was claimed, in milliseconds.
+    pub late_ms: i64,
 }

@@ -24,7 +24,7 @@ pub(crate) enum Place {
 
 impl Place {
     /// The URL with it, when it goes there.
-    pub(crate) fn into_url(&self, url: &Url) -> Url {
+    pub(crate) fn with_secret(&self, url: &Url) -> Url {
         let mut url = url.clone();
         if let Self::Query(name, secret) = self {
             url.query_pairs_mut().append_pair(name, secret.expose_secret());

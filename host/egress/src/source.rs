@@ -216,7 +216,7 @@ impl Checked {
             Method::Head => reqwest::Method::HEAD,
             Method::Post => reqwest::Method::POST,
         };
-        let with_secret = place.map_or_else(|| url.clone(), |place| place.into_url(url));
+        let with_secret = place.map_or_else(|| url.clone(), |place| place.with_secret(url));
         let mut request = egress.request(method, &with_secret)?.headers(self.headers.clone());
         if let Some(Place::Header(name, secret)) = place {
             let mut value = HeaderValue::from_str(secret.expose_secret()).map_err(|_| {

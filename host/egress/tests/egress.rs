@@ -224,7 +224,16 @@ async fn a_credential_goes_where_the_connector_says_and_is_seen_nowhere_else() {
     // One that the configuration does not name, and one that is gone.
     assert_eq!(ask("others", Inject::Authorization).await.unwrap_err().code, "credential_not_granted");
     keys.0.lock().unwrap().remove("key");
-    assert_eq!(ask("key", Inject::Authorization).await.unwrap_err().code, "credential_missing");
+    // A run keeps what it opened for some seconds; another finds it gone.
+    let granted = ["127.0.0.1".to_owned()];
+    let later = egress.for_source(SourceAccess {
+        workspace: "w".to_owned(),
+        hosts: HostGrants::new("shop", &granted, &serde_json::Value::Null, None),
+        credentials: ["key".to_owned()].into(),
+        secrets: keys.clone(),
+    });
+    let request = with(get(&server.url), "key", Inject::Authorization);
+    assert_eq!(later.send(request).await.unwrap_err().code, "credential_missing");
     for header in ["Authorization", "cookie", "HOST", "Proxy-Connection", "transfer-encoding", "a b", "x\r\ny"] {
         let mut request = get(&server.url);
         request.headers.push((header.to_owned(), "x".to_owned()));

@@ -118,11 +118,19 @@ pub(super) async fn log_in(
     email: &str,
     password: &SecretString,
 ) -> Result<LoggedIn, ApiError> {
-    app.auth.check_room()?;
-    let attempt = limits::login(&app.limits, address, email).await?;
+    if let Err(error) = app.auth.check_room() {
+        app.metrics.log_in_refused("busy");
+        return Err(error.into());
+    }
+    let attempt = limits::login(&app.limits, address, email).await;
+    if attempt.is_err() {
+        app.metrics.log_in_refused("rate_limited");
+    }
+    let attempt = attempt?;
     let outcome = app.auth.log_in(email, password.expose_secret(), origin).await;
-    if !matches!(outcome, Err(auth::Error::WrongCredentials)) {
-        attempt.forgive().await;
+    match &outcome {
+        Err(auth::Error::WrongCredentials) => app.metrics.log_in_refused("wrong_credentials"),
+        _ => attempt.forgive().await,
     }
     if let Err(error @ auth::Error::Busy) = outcome {
         return Err(error.into());

@@ -23,6 +23,7 @@ mod keys;
 mod knowledge;
 mod members;
 mod messages;
+mod metrics;
 mod origin;
 mod problem;
 mod push;
@@ -233,7 +234,9 @@ pub fn router(app: Arc<App>) -> Router {
             "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
         ),
     ));
-    manners(routes.merge(docs).merge(console::router(&app))).with_state(app)
+    manners(routes.merge(docs).merge(console::router(&app)).merge(metrics::route(&app)))
+        .layer(middleware::from_fn_with_state(app.clone(), metrics::observe))
+        .with_state(app)
 }
 
 /// What every route shares: limits, problems, request ids, one log line.

@@ -34,6 +34,7 @@ use tributary_store::{
 
 use super::{stage::StageLimits, sync::Syncs};
 use crate::{
+    metrics::Metrics,
     plugins::{Grants, Plugins},
     secrets::{Credentials, Vault},
     settings::{Config, Settings},
@@ -166,7 +167,15 @@ impl World {
         let scripted = (reference("scripted"), descriptor(), Arc::new(Scripted(Arc::new(pull))) as Arc<dyn Connector>);
         let plugins = Plugins::scripted(self.test.db.clone(), clock.clone(), scripted, Arc::new(NoExtractor)).unwrap();
         let grants = self.grants.clone();
-        Syncs::new(self.test.db.clone(), clock, Arc::new(plugins), Wake::local(), grants, &self.config)
+        Syncs::new(
+            self.test.db.clone(),
+            clock,
+            Arc::new(plugins),
+            Wake::local(),
+            Metrics::default(),
+            grants,
+            &self.config,
+        )
     }
 
     async fn asked(&self, kind: RunKind) -> RunId {

@@ -12,7 +12,11 @@ use tributary_core::{
 use tributary_store::TenantDb;
 
 use super::{Intake, Item, Material};
-use crate::{plugins::Plugins, wake::Wake};
+use crate::{
+    metrics::{Metrics, counted},
+    plugins::Plugins,
+    wake::Wake,
+};
 
 /// Most documents in one request.
 const MOST_DOCUMENTS: usize = 1_000;
@@ -86,12 +90,13 @@ pub struct Push {
     clock: Arc<dyn Clock>,
     plugins: Arc<Plugins>,
     wake: Wake,
+    metrics: Metrics,
 }
 
 impl Push {
     /// Wired.
-    pub fn new(clock: Arc<dyn Clock>, plugins: Arc<Plugins>, wake: Wake) -> Self {
-        Self { clock, plugins, wake }
+    pub fn new(clock: Arc<dyn Clock>, plugins: Arc<Plugins>, wake: Wake, metrics: Metrics) -> Self {
+        Self { clock, plugins, wake, metrics }
     }
 
     /// Commits the good documents in one transaction and names the bad ones.
@@ -122,7 +127,7 @@ impl Push {
             .iter()
             .map(|item| if let Material::Blob(blob, _) = &item.material { blob.size_bytes() as i64 } else { 0 })
             .sum();
-        let intake = Intake::new(self.plugins.extractor().await?);
+        let intake = Intake::new(counted(self.plugins.extractor().await?, &self.metrics));
         let (mut drafts, mut failed): (Vec<DocumentDraft>, Vec<FailedItem>) = (Vec::new(), Vec::new());
         let mut results: Vec<Option<PushResult>> = Vec::with_capacity(order.len());
         for taken in intake.take(items).await.map_err(anyhow::Error::from)? {

@@ -24,6 +24,7 @@ use super::{
     stage::{StageLimits, Stages},
 };
 use crate::{
+    metrics::{Metrics, counted},
     plugins::{Grants, Plugins},
     settings::Config,
     wake::Wake,
@@ -52,6 +53,7 @@ pub struct Syncs {
     clock: Arc<dyn Clock>,
     plugins: Arc<Plugins>,
     wake: Wake,
+    metrics: Metrics,
     grants: Arc<Grants>,
     lease: Duration,
     page_items: u32,
@@ -94,11 +96,12 @@ impl Syncs {
         clock: Arc<dyn Clock>,
         plugins: Arc<Plugins>,
         wake: Wake,
+        metrics: Metrics,
         grants: Arc<Grants>,
         config: &Config,
     ) -> Self {
         let (lease, page_items) = (config.lease, config.page_items);
-        Self { db, clock, plugins, wake, grants, lease, page_items, stage_limits: StageLimits::default() }
+        Self { db, clock, plugins, wake, metrics, grants, lease, page_items, stage_limits: StageLimits::default() }
     }
 
     /// The same with other limits, for tests that do not want to wait.
@@ -167,7 +170,7 @@ impl Syncs {
             return Err(Stop::Failed(Failure::new(Fault::CursorExpired, "config_changed", message)));
         }
         let basis = self.plugins.basis(&run.connector.digest, run.config_revision).await.map_err(Stop::Internal)?;
-        let intake = Intake::new(self.plugins.extractor().await.map_err(Stop::Internal)?);
+        let intake = Intake::new(counted(self.plugins.extractor().await.map_err(Stop::Internal)?, &self.metrics));
         let files = self.grants.files(&ready, &source.config);
         let http = self.grants.http(&ready, tenant, &source.config);
         let meter = stages.meter();
@@ -194,7 +197,9 @@ impl Syncs {
                 deadline_ms: PAGE_DEADLINE.as_millis() as u64,
             };
             stages.enter(StageName::Pull);
-            let page = ready.connector.pull(&request, &services).await.map_err(Stop::Failed)?;
+            let pulled = ready.connector.pull(&request, &services).await;
+            self.metrics.call(&run.connector.id, &pulled);
+            let page = pulled.map_err(Stop::Failed)?;
             let next = self.check_page(&page, &cursor, page_no).map_err(Stop::Failed)?;
             done += page.changes.len() as i64;
             let progress = page.progress.clone().unwrap_or(Progress {
@@ -292,6 +297,7 @@ impl Syncs {
         };
         let finished = tenant.finish_run(Some(lease), finish).await?;
         self.wake.documents();
+        self.metrics.run_ended(&finished.run);
         let counts = finished.run.counts;
         tracing::info!(
             run = %run.id, status = ?finished.run.status, seen = counts.seen, added = counts.added, updated = counts.updated,
@@ -397,7 +403,11 @@ impl Syncs {
         let finish =
             FinishRun { run_id, status, error, prune: None, allow_deletions: false, health, now: self.clock.now() };
         match tenant.finish_run(Some(lease), finish).await {
-            Ok(_) | Err(tributary_store::Error::LeaseLost) => Ok(()),
+            Ok(finished) => {
+                self.metrics.run_ended(&finished.run);
+                Ok(())
+            }
+            Err(tributary_store::Error::LeaseLost) => Ok(()),
             Err(error) => Err(error),
         }
     }

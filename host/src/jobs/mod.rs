@@ -8,7 +8,10 @@ mod backoff;
 mod history;
 mod retention;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -53,10 +56,16 @@ async fn pool(app: Arc<App>, kind: &'static str, workers: usize, tasks: TaskTrac
                 shutdown.run_until_cancelled(wakes.wait(rest)).await;
             }
             Ok(Claimed { leases, .. }) => {
+                for lease in &leases {
+                    let late_ms = u64::try_from(lease.late_ms).unwrap_or(0);
+                    app.metrics.job_taken(kind, Duration::from_millis(late_ms));
+                }
                 for (lease, hand) in leases.into_iter().zip(free) {
                     let (app, shutdown) = (app.clone(), shutdown.clone());
                     tasks.spawn(async move {
+                        let began = Instant::now();
                         work(&app, lease, lease_ms, &shutdown).await;
+                        app.metrics.job_left(kind, began.elapsed());
                         drop(hand);
                         app.wake.job_ended();
                     });

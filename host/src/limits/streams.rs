@@ -22,6 +22,11 @@ pub struct Seat {
 }
 
 impl Streams {
+    /// How many are open.
+    pub fn open(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
     /// A seat, unless all are taken.
     pub fn take(self: &Arc<Self>, workspace: WorkspaceId) -> Option<Seat> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);

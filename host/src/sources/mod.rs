@@ -20,6 +20,7 @@ use tributary_search::text;
 use tributary_store::{NewRun, NewSource, SourceUpdate, SourceWithRun, TenantDb};
 
 use crate::{
+    metrics::Metrics,
     plugins::{Grants, Plugins, Ready},
     schedules::{Draft as ScheduleDraft, InvalidSchedule},
     wake::Wake,
@@ -131,13 +132,20 @@ pub struct Sources {
     clock: Arc<dyn Clock>,
     plugins: Arc<Plugins>,
     wake: Wake,
+    metrics: Metrics,
     grants: Arc<Grants>,
 }
 
 impl Sources {
     /// Wired.
-    pub fn new(clock: Arc<dyn Clock>, plugins: Arc<Plugins>, wake: Wake, grants: Arc<Grants>) -> Self {
-        Self { clock, plugins, wake, grants }
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        plugins: Arc<Plugins>,
+        wake: Wake,
+        metrics: Metrics,
+        grants: Arc<Grants>,
+    ) -> Self {
+        Self { clock, plugins, wake, metrics, grants }
     }
 
     /// Makes a source.
@@ -248,7 +256,9 @@ impl Sources {
         let files = self.grants.files(&ready, &source.config);
         let services = HostServices::new(files, Arc::new(EmptyLedger), Arc::new(Meter::default()), source.name.clone())
             .with_http(self.grants.http(&ready, tenant, &source.config));
-        ready.connector.check(&source.config.to_string(), &services).await.map_err(|failure| Error::InvalidConfig {
+        let checked = ready.connector.check(&source.config.to_string(), &services).await;
+        self.metrics.call(&source.connector.id, &checked);
+        checked.map_err(|failure| Error::InvalidConfig {
             connector: source.connector.id,
             faults: vec![(format!("/config{}", failure.config_pointer.unwrap_or_default()), failure.message)],
         })

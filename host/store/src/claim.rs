@@ -6,10 +6,7 @@
 //!
 //! Two hosts that meet at a workspace do not wait for each other: the later one passes over it, and looks again a moment later.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::{Duration, Instant as Moment},
-};
+use std::time::{Duration, Instant as Moment};
 
 use serde::Serialize;
 use sqlx::types::Json;
@@ -80,6 +77,7 @@ struct Taken {
     work: Json<Work>,
     priority: i64,
     run_at: Instant,
+    now: Instant,
 }
 
 #[derive(sqlx_macros::FromRow)]
@@ -190,34 +188,45 @@ impl Claimer {
         )?)
     }
 
-    /// Takes the first jobs of each workspace that nobody else is taking from.
+    /// Takes the first jobs of each workspace that nobody else is taking from, in one statement, which is the whole transaction.
     async fn take(&self, shares: &[Share]) -> Result<Vec<Lease>> {
-        let mut cx = self.system.write_queue().await?;
-        let shares = self.ours(&mut cx, shares).await?;
-        let first = self.first(&mut cx, &shares).await?;
-        let free = free(&mut cx, &first).await?;
-        let mut left: HashMap<_, _> = shares.iter().map(|share| (share.workspace_id, share.n)).collect();
-        let chosen: Vec<_> = first
-            .into_iter()
-            .filter(|(id, workspace)| {
-                let left = left.entry(*workspace).or_default();
-                let chosen = *left > 0 && free.contains(id);
-                *left -= i64::from(chosen);
-                chosen
-            })
-            .map(|(id, _)| id)
-            .collect();
-        if chosen.is_empty() {
-            return Ok(Vec::new());
-        }
+        let mut cx = self.system.write_queue_single().await?;
+        // `mine`: from here on nobody else claims there, so that what runs is exact. `turn`: one step through the index for each job, and
+        // for a few more. `first`: without those that somebody else holds. Its state is looked at after the lock and outside of the
+        // condition, where an index that is long by now might seem the shorter way.
         let mut taken = q!(
             cx,
             fetch_all as Taken,
-            "UPDATE job SET state = 'leased', attempt = attempt + 1, lease_until = {later $2}, lease_ms = $2, worker = $3
-             WHERE {key id: $1} RETURNING id, workspace_id, attempt, max_attempts, work, priority, run_at",
-            json_list(&chosen)?,
+            "WITH RECURSIVE mine(workspace_id, n, busy) AS (
+                 SELECT s.workspace_id, s.n, {running s.workspace_id}
+                 FROM {rows $1: workspace_id uuid, n int} AS s WHERE {alone s.workspace_id}
+             ),
+             turn(workspace_id, n, busy, id, no) AS (
+                 SELECT m.workspace_id, m.n, m.busy, (SELECT j.id FROM job j WHERE j.kind = $2 AND j.state = 'queued' AND j.due
+                     AND j.workspace_id = m.workspace_id ORDER BY j.priority, j.run_at, j.id LIMIT 1), 1
+                 FROM mine m
+                 UNION ALL
+                 SELECT t.workspace_id, t.n, t.busy, (SELECT j.id FROM job j WHERE j.kind = $2 AND j.state = 'queued' AND j.due
+                     AND j.workspace_id = t.workspace_id AND (j.priority, j.run_at, j.id) > (c.priority, c.run_at, c.id)
+                     ORDER BY j.priority, j.run_at, j.id LIMIT 1), t.no + 1
+                 FROM turn t {look up job c: c.id = t.id} WHERE t.no < t.n + $6
+             ),
+             first AS (
+                 SELECT f.id, t.workspace_id, t.n, t.busy, t.no, f.state = 'queued' AND f.due AS free
+                 FROM turn t {look up job f: f.id = t.id} WHERE t.id IS NOT NULL {skip locked f}
+             ),
+             chosen AS (
+                 SELECT id, n, busy, ROW_NUMBER() OVER (PARTITION BY workspace_id ORDER BY no) AS place FROM first WHERE free
+             )
+             UPDATE job SET state = 'leased', attempt = attempt + 1, lease_until = {later $3}, lease_ms = $3, worker = $4
+             WHERE {among id: SELECT c.id FROM chosen c WHERE c.place <= c.n AND c.place <= $5 - c.busy}
+             RETURNING id, workspace_id, attempt, max_attempts, work, priority, run_at, {now} AS now",
+            json_list(shares)?,
+            &self.kind,
             self.lease_ms,
-            &self.worker
+            &self.worker,
+            self.per_workspace,
+            SPARE
         )?;
         cx.commit().await?;
         taken.sort_by_key(|job| (job.priority, job.run_at, job.id));
@@ -227,54 +236,9 @@ impl Claimer {
             attempt: job.attempt,
             max_attempts: job.max_attempts,
             work: job.work.0,
+            late_ms: (job.now - job.run_at).num_milliseconds().max(0),
         });
         Ok(leases.collect())
-    }
-
-    /// The shares of workspaces that no other claimer has its hand in, cut to what they have room for: from here on it is exact.
-    async fn ours(&self, cx: &mut Cx, shares: &[Share]) -> Result<Vec<Share>> {
-        let mine = q!(
-            cx,
-            fetch_all as (Uuid),
-            "SELECT s.workspace_id FROM {rows $1: workspace_id uuid} AS s WHERE {alone s.workspace_id}",
-            json_list(shares)?
-        )?;
-        let busy: HashMap<Uuid, i64> = q!(
-            cx,
-            fetch_all as (Uuid, i64),
-            "SELECT b.workspace_id, COUNT(*) FROM job b
-             WHERE b.state = 'leased' AND b.lease_until > {now} AND b.workspace_id IN {ids $1} GROUP BY b.workspace_id",
-            json_list(&mine)?
-        )?
-        .into_iter()
-        .collect();
-        let room = |share: &Share| {
-            let room = self.per_workspace - busy.get(&share.workspace_id).copied().unwrap_or(0);
-            Share { workspace_id: share.workspace_id, n: share.n.min(room) }
-        };
-        Ok(shares.iter().filter(|it| mine.contains(&it.workspace_id)).map(room).filter(|share| share.n > 0).collect())
-    }
-
-    /// Job and workspace of the first due jobs of each share, and of a few more: one step through the index for each.
-    async fn first(&self, cx: &mut Cx, shares: &[Share]) -> Result<Vec<(Uuid, Uuid)>> {
-        let wanted: Vec<_> = shares.iter().map(|share| Share { n: share.n + SPARE, ..*share }).collect();
-        Ok(q!(
-            cx,
-            fetch_all as (Uuid, Uuid),
-            "WITH RECURSIVE turn(workspace_id, n, id, no) AS (
-                 SELECT s.workspace_id, s.n, (SELECT j.id FROM job j WHERE j.kind = $2 AND j.state = 'queued' AND j.due
-                     AND j.workspace_id = s.workspace_id ORDER BY j.priority, j.run_at, j.id LIMIT 1), 1
-                 FROM {rows $1: workspace_id uuid, n int} AS s
-                 UNION ALL
-                 SELECT t.workspace_id, t.n, (SELECT j.id FROM job j WHERE j.kind = $2 AND j.state = 'queued' AND j.due
-                     AND j.workspace_id = t.workspace_id AND (j.priority, j.run_at, j.id) > (c.priority, c.run_at, c.id)
-                     ORDER BY j.priority, j.run_at, j.id LIMIT 1), t.no + 1
-                 FROM turn t {look up job c: c.id = t.id} WHERE t.no < t.n
-             )
-             SELECT id, workspace_id FROM turn WHERE id IS NOT NULL ORDER BY no",
-            json_list(&wanted)?,
-            &self.kind
-        )?)
     }
 
     /// Makes due what has waited long enough and takes back what lost workers hold. Milliseconds until there will be more of either.
@@ -335,22 +299,6 @@ impl Claimer {
         }
         cx.commit().await
     }
-}
-
-/// Those of the jobs that nobody else holds, held until the transaction ends.
-async fn free(cx: &mut Cx, first: &[(Uuid, Uuid)]) -> Result<HashSet<Uuid>> {
-    if first.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let ids: Vec<_> = first.iter().map(|(id, _)| *id).collect();
-    // The state is looked at here: asked for in the statement, an index that is long by now might seem the shorter way.
-    let held = q!(
-        cx,
-        fetch_all as (Uuid, bool),
-        "SELECT j.id, j.state = 'queued' AND j.due FROM job j WHERE {key j.id: $1} {skip locked j}",
-        json_list(&ids)?
-    )?;
-    Ok(held.into_iter().filter(|(_, free)| *free).map(|(id, _)| id).collect())
 }
 
 /// Gives each place to the workspace of which the least runs; among equals to the more urgent, then the older job when these are all there

@@ -46,6 +46,9 @@ pub enum Durability {
     KilledProcess,
 }
 
+/// Connections to PostgreSQL that are for statements on jobs alone: a pool of workers claims, or a group of callers is served, with one each.
+pub const QUEUE_CONNECTIONS: u32 = 4;
+
 /// How to open a database.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -59,7 +62,7 @@ pub struct Options {
     pub group_hold_ms: u64,
     /// SQLite: the most pages (of 4 KiB) the file may have.
     pub max_pages: Option<u32>,
-    /// PostgreSQL: connections.
+    /// PostgreSQL: connections, beside [`QUEUE_CONNECTIONS`] for jobs.
     pub max_connections: u32,
 }
 
@@ -78,7 +81,7 @@ impl Default for Options {
 
 /// The record. Cheap to clone.
 #[derive(Clone)]
-pub struct Db(Arc<Dual<SqliteDb, PgPool>>, Arc<Groups>);
+pub struct Db(Arc<Dual<SqliteDb, PgDb>>, Arc<Groups>);
 
 /// Statements that callers share.
 #[derive(Default)]
@@ -100,6 +103,14 @@ struct SqliteDb {
     file: PathBuf,
 }
 
+struct PgDb {
+    pool: PgPool,
+    /// For jobs. Everybody's rows are in reach for as long as a connection lives, so that a single statement needs no transaction around it
+    /// to say so: one round trip instead of three, as often as jobs come and go. And the queue is empty at one moment and long at the
+    /// next; whatever the planner believes of it, and whenever it made the plan, the indexes are the way.
+    queue: PgPool,
+}
+
 /// A connection that reads, or an open transaction, of either engine: what every query takes.
 ///
 /// On PostgreSQL reading is a transaction as well, since the [`Scope`] is a setting of one.
@@ -107,6 +118,8 @@ pub(crate) enum Cx {
     SqliteRead(PoolConnection<Sqlite>),
     SqliteWrite(WriteLease),
     Postgres(Transaction<'static, Postgres>),
+    /// Each statement is a transaction of its own.
+    PostgresSingle(PoolConnection<Postgres>),
 }
 
 /// Whose rows a transaction reaches. On PostgreSQL row-level security holds it to that, whatever its statements ask for.
@@ -118,9 +131,6 @@ pub(crate) enum Scope {
     Filtered(Uuid),
     /// Everybody's.
     System,
-    /// Everybody's, for statements on jobs. The queue is empty at one moment and long at the next; whatever the planner believes of it, and
-    /// whenever it made the plan, the indexes are the way.
-    Queue,
 }
 
 impl Scope {
@@ -132,9 +142,6 @@ impl Scope {
                 "BEGIN {how}; SET LOCAL tributary.workspace = '{id}'; SET LOCAL plan_cache_mode = force_custom_plan"
             ),
             Self::System => format!("BEGIN {how}; SET LOCAL tributary.system = 'on'"),
-            Self::Queue => format!(
-                "BEGIN {how}; SET LOCAL tributary.system = 'on'; SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
-            ),
         }
     }
 }
@@ -145,6 +152,7 @@ impl Cx {
             Self::SqliteRead(connection) => Dual::Sqlite(connection),
             Self::SqliteWrite(lease) => Dual::Sqlite(lease.connection()),
             Self::Postgres(transaction) => Dual::Postgres(transaction),
+            Self::PostgresSingle(connection) => Dual::Postgres(connection),
         }
     }
 
@@ -153,7 +161,7 @@ impl Cx {
         match self {
             Self::SqliteWrite(lease) => lease.commit().await,
             Self::Postgres(transaction) => Ok(transaction.commit().await?),
-            Self::SqliteRead(_) => Ok(()),
+            Self::SqliteRead(_) | Self::PostgresSingle(_) => Ok(()),
         }
     }
 }
@@ -178,7 +186,7 @@ impl Db {
         match &*self.0 {
             // Migrations are a transaction each; the batch that the lease opened has to be closed first, so they get their own connection.
             Dual::Sqlite(sqlite) => sqlite.migrate().await,
-            Dual::Postgres(pool) => Ok(POSTGRES.run(pool).await?),
+            Dual::Postgres(postgres) => Ok(POSTGRES.run(&postgres.pool).await?),
         }
     }
 
@@ -204,8 +212,9 @@ impl Db {
                 sqlite.readers.close().await;
                 sqlite.writer.close().await
             }
-            Dual::Postgres(pool) => {
-                pool.close().await;
+            Dual::Postgres(postgres) => {
+                postgres.queue.close().await;
+                postgres.pool.close().await;
                 Ok(())
             }
         }
@@ -253,7 +262,7 @@ impl Db {
     pub(crate) fn postgres(&self) -> Option<&PgPool> {
         match &*self.0 {
             Dual::Sqlite(_) => None,
-            Dual::Postgres(pool) => Some(pool),
+            Dual::Postgres(postgres) => Some(&postgres.pool),
         }
     }
 
@@ -269,15 +278,44 @@ impl Db {
     pub(crate) async fn read(&self, scope: Scope) -> Result<Cx> {
         Ok(match &*self.0 {
             Dual::Sqlite(sqlite) => Cx::SqliteRead(sqlite.readers.acquire().await?),
-            Dual::Postgres(pool) => Cx::Postgres(pool.begin_with(AssertSqlSafe(scope.begin("READ ONLY"))).await?),
+            Dual::Postgres(postgres) => {
+                Cx::Postgres(postgres.pool.begin_with(AssertSqlSafe(scope.begin("READ ONLY"))).await?)
+            }
         })
+    }
+
+    /// A connection for reads of the queue, each of which sees what was committed when it began.
+    pub(crate) async fn read_queue(&self) -> Result<Cx> {
+        match &*self.0 {
+            Dual::Sqlite(_) => self.read(Scope::System).await,
+            Dual::Postgres(_) => self.write_queue_single().await,
+        }
+    }
+
+    /// A write transaction on the queue.
+    pub(crate) async fn write_queue(&self) -> Result<Cx> {
+        match &*self.0 {
+            Dual::Sqlite(_) => self.write(Scope::System).await,
+            Dual::Postgres(postgres) => Ok(Cx::Postgres(postgres.queue.begin().await?)),
+        }
+    }
+
+    /// The same for writes that hold each for itself: on PostgreSQL every statement is committed when it answers, and `commit` has nothing
+    /// left to do.
+    pub(crate) async fn write_queue_single(&self) -> Result<Cx> {
+        match &*self.0 {
+            Dual::Sqlite(_) => self.write(Scope::System).await,
+            Dual::Postgres(postgres) => Ok(Cx::PostgresSingle(postgres.queue.acquire().await?)),
+        }
     }
 
     /// A write transaction.
     pub(crate) async fn write(&self, scope: Scope) -> Result<Cx> {
         Ok(match &*self.0 {
             Dual::Sqlite(sqlite) => Cx::SqliteWrite(sqlite.writer.lease().await?),
-            Dual::Postgres(pool) => Cx::Postgres(pool.begin_with(AssertSqlSafe(scope.begin("READ WRITE"))).await?),
+            Dual::Postgres(postgres) => {
+                Cx::Postgres(postgres.pool.begin_with(AssertSqlSafe(scope.begin("READ WRITE"))).await?)
+            }
         })
     }
 }
@@ -338,7 +376,7 @@ impl SqliteDb {
     }
 }
 
-async fn open_postgres(url: &str, options: &Options) -> Result<PgPool> {
+async fn open_postgres(url: &str, options: &Options) -> Result<PgDb> {
     let connect = PgConnectOptions::from_str(url)
         .map_err(|error| {
             Error::Url(format!(
@@ -348,10 +386,13 @@ async fn open_postgres(url: &str, options: &Options) -> Result<PgPool> {
         .application_name("tributary")
         // A host that is stopped inside a transaction must not hold its locks for ever.
         .options([("idle_in_transaction_session_timeout", "60s")]);
-    let pool = PgPoolOptions::new()
-        .max_connections(options.max_connections.max(1))
-        .acquire_timeout(Duration::from_secs(10))
-        .test_before_acquire(false)
+    let pool = |connections: u32| {
+        let options = PgPoolOptions::new().max_connections(connections.max(1));
+        options.acquire_timeout(Duration::from_secs(10)).test_before_acquire(false)
+    };
+    let queue = connect.clone().options([("tributary.system", "on"), ("enable_seqscan", "off"), ("jit", "off")]);
+    let queue = pool(QUEUE_CONNECTIONS).connect_lazy_with(queue);
+    let pool = pool(options.max_connections)
         .connect_with(connect)
         .await
         .map_err(|error| Error::Open(format!("{error}; check that PostgreSQL runs and that the URL is right")))?;
@@ -362,5 +403,5 @@ async fn open_postgres(url: &str, options: &Options) -> Result<PgPool> {
              neither SUPERUSER nor BYPASSRLS"
         );
     }
-    Ok(pool)
+    Ok(PgDb { pool, queue })
 }

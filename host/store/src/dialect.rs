@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `{ids $1}` | the ids of a JSON list of UUIDs, for `IN` |
 //! | `{key j.id: $1}` | whether a key is one of such a list, found by its index whatever the planner believes of the table |
+//! | `{among j.id: SELECT …}` | the same with what a query answers |
 //! | `{texts $1}` | the strings of a JSON list, for `IN` |
 //! | `{rows $1: a text, b uuid}` | a JSON list of objects as a table; types: text, int, bool, uuid, time, bytes (hex), json |
 //! | `{look up document d: d.id = a.id}` | joins the row of a table that an index finds for each row so far, in that order |
@@ -16,6 +17,7 @@
 //! | `{lock}`, `{lock a, b}` | lock the rows read until the transaction ends; SQLite has one writer anyway |
 //! | `{skip locked a}` | the same for rows of `a`, passing over those that somebody else has locked |
 //! | `{alone a.id}` | whether nobody else who asks this has the id; if so it is ours until the transaction ends |
+//! | `{running a.id}` | how many jobs of a workspace run now, even if the statement began before they did |
 //!
 //! `{look up}` lets neither planner walk the table instead, once for each row of the list. SQLite takes `CROSS JOIN` as that order;
 //! PostgreSQL would do it on a table that was never analysed, such as one that a first sync is just filling, but cannot turn a
@@ -78,6 +80,14 @@ fn sqlite(name: &str, argument: &str) -> String {
             let (column, list) = key(argument);
             format!("{column} IN (SELECT unhex(value, '-') FROM json_each({list}))")
         }
+        "among" => {
+            let (column, query) = key(argument);
+            format!("{column} IN ({query})")
+        }
+        "running" => format!(
+            "(SELECT COUNT(*) FROM job WHERE state = 'leased' AND workspace_id = {argument} AND lease_until > {})",
+            sqlite("now", "")
+        ),
         "texts" => format!("(SELECT value FROM json_each({argument}))"),
         "now" => "strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')".to_owned(),
         "later" => format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', (({argument}) / 1000.0) || ' seconds')"),
@@ -122,6 +132,11 @@ fn postgres(name: &str, argument: &str) -> String {
                 "{column} = ANY (ARRAY(SELECT CAST(value AS uuid) FROM json_array_elements_text(CAST({list} AS json)) AS value))"
             )
         }
+        "among" => {
+            let (column, query) = key(argument);
+            format!("{column} = ANY (ARRAY({query}))")
+        }
+        "running" => format!("running_jobs({argument})"),
         "texts" => format!("(SELECT value FROM json_array_elements_text(CAST({argument} AS json)) AS value)"),
         "now" => "clock_timestamp()".to_owned(),
         "later" => format!("(clock_timestamp() + ({argument}) * interval '1 millisecond')"),

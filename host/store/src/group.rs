@@ -42,6 +42,8 @@ impl<Q: Clone + Send + 'static, A: Send + 'static> Group<Q, A> {
                 answer = &mut answer => return answer.map_err(|_| Error::Closed)?,
                 turn = self.turn.clone().lock_owned() => turn,
             };
+            // Callers that were let go together come back together: those who are on their way already join in.
+            tokio::task::yield_now().await;
             let mut group = self.gathered();
             if group.is_empty() {
                 drop(turn);

@@ -63,6 +63,12 @@ pub(crate) struct QueuedRow {
     key: Option<String>,
 }
 
+#[derive(Serialize)]
+struct LeaseRow {
+    id: Uuid,
+    attempt: i64,
+}
+
 impl QueuedRow {
     pub(crate) fn of(workspace_id: Uuid, id: JobId, new: NewJob) -> Result<Self> {
         if let Some(key) = &new.dedup_key
@@ -105,23 +111,27 @@ pub(crate) async fn insert_first(
     Ok(())
 }
 
-/// Queues several, in the transaction that causes them; answers in their order.
+/// Queues several, in the transaction that causes them or each for itself; answers in their order.
 pub(crate) async fn enqueue_all(cx: &mut Cx, new: &[QueuedRow]) -> Result<Vec<Enqueued>> {
-    let rows = json_list(new)?;
+    let mut inserted: HashSet<Uuid> = HashSet::new();
     // An open job with the key may end between the two statements: then there is room for a new one.
     for _ in 0..3 {
-        let inserted = q!(
-            cx,
-            fetch_all as (Uuid),
-            "INSERT INTO job (id, workspace_id, kind, work, state, priority, run_at, due, attempt, max_attempts, cancel_requested,
-                 created_at, dedup_key)
-             SELECT i.id, i.workspace_id, i.kind, i.work, 'queued', i.rank, {later i.delay_ms}, i.delay_ms = 0, 0, i.tries, FALSE,
-                 {now}, i.key
-             FROM {rows $1: id uuid, workspace_id uuid, kind text, work json, rank int, delay_ms int, tries int, key text} AS i
-             WHERE i.id IS NOT NULL ON CONFLICT DO NOTHING RETURNING id",
-            &rows
-        )
-        .map_err(missing("workspace"))?;
+        let left: Vec<_> = new.iter().filter(|row| !inserted.contains(&row.id)).collect();
+        let rows = json_list(&left)?;
+        inserted.extend(
+            q!(
+                cx,
+                fetch_all as (Uuid),
+                "INSERT INTO job (id, workspace_id, kind, work, state, priority, run_at, due, attempt, max_attempts, cancel_requested,
+                     created_at, dedup_key)
+                 SELECT i.id, i.workspace_id, i.kind, i.work, 'queued', i.rank, {later i.delay_ms}, i.delay_ms = 0, 0, i.tries, FALSE,
+                     {now}, i.key
+                 FROM {rows $1: id uuid, workspace_id uuid, kind text, work json, rank int, delay_ms int, tries int, key text} AS i
+                 WHERE i.id IS NOT NULL ON CONFLICT DO NOTHING RETURNING id",
+                &rows
+            )
+            .map_err(missing("workspace"))?,
+        );
         if inserted.len() == new.len() {
             return Ok(new.iter().map(|row| Enqueued { id: row.id.into(), new: true }).collect());
         }
@@ -221,7 +231,7 @@ impl SystemDb {
         let together = move |rows: Vec<QueuedRow>| {
             let system = system.clone();
             async move {
-                let mut cx = system.write_queue().await?;
+                let mut cx = system.write_queue_single().await?;
                 let answers = enqueue_all(&mut cx, &rows).await?;
                 cx.commit().await?;
                 Ok(answers)
@@ -306,24 +316,23 @@ impl SystemDb {
 
     async fn complete_all(&self, leases: &[(Uuid, i64)]) -> Result<Vec<bool>> {
         let ids: Vec<_> = leases.iter().map(|(id, _)| *id).collect();
-        let mut cx = self.write_queue().await?;
-        let held = q!(
+        let rows: Vec<_> = leases.iter().map(|(id, attempt)| LeaseRow { id: *id, attempt: *attempt }).collect();
+        let mut cx = self.write_queue_single().await?;
+        // CASE, because with the plain condition the index of all leases might seem the shorter way.
+        let done: HashSet<_> = q!(
             cx,
-            fetch_all as (Uuid, i64, bool),
-            "SELECT j.id, j.attempt, j.state = 'leased' AND j.lease_until > {now} FROM job j WHERE {key j.id: $1} {lock j}",
-            json_list(&ids)?
-        )?;
-        let held: HashSet<_> =
-            held.into_iter().filter(|(.., held)| *held).map(|(id, attempt, _)| (id, attempt)).collect();
-        let done: Vec<_> = leases.iter().filter(|lease| held.contains(lease)).map(|(id, _)| *id).collect();
-        q!(
-            cx,
-            execute,
-            "UPDATE job SET state = 'done', finished_at = {now}, lease_until = NULL WHERE {key id: $1}",
-            json_list(&done)?
-        )?;
+            fetch_all as (Uuid, i64),
+            "UPDATE job SET state = 'done', finished_at = {now}, lease_until = NULL
+             WHERE {key id: $1} AND CASE state WHEN 'leased' THEN lease_until > {now} ELSE FALSE END
+                 AND (id, attempt) IN (SELECT i.id, i.attempt FROM {rows $2: id uuid, attempt int} AS i)
+             RETURNING id, attempt",
+            json_list(&ids)?,
+            json_list(&rows)?
+        )?
+        .into_iter()
+        .collect();
         cx.commit().await?;
-        Ok(leases.iter().map(|lease| held.contains(lease)).collect())
+        Ok(leases.iter().map(|lease| done.contains(lease)).collect())
     }
 
     /// Gives a job up. False: the lease was lost.

@@ -45,11 +45,15 @@ impl SystemDb {
     }
 
     pub(crate) async fn read_queue(&self) -> Result<Cx> {
-        self.db.read(Scope::Queue).await
+        self.db.read_queue().await
     }
 
     pub(crate) async fn write_queue(&self) -> Result<Cx> {
-        self.db.write(Scope::Queue).await
+        self.db.write_queue().await
+    }
+
+    pub(crate) async fn write_queue_single(&self) -> Result<Cx> {
+        self.db.write_queue_single().await
     }
 
     pub(crate) fn tenant_for(&self, workspace: WorkspaceId, audience: Audience, archived: bool) -> TenantDb {

@@ -11,6 +11,7 @@ mod dry_runs;
 mod feed;
 mod finish;
 mod full;
+mod gauges;
 mod holds;
 mod identity;
 mod ingest;

@@ -25,7 +25,7 @@ use tributary_core::{
 use tributary_store::{
     ApiKey, Approval, CancelRequest, DocumentFilter, Error, FinishRun, Fired, Firing, Heartbeat, Invitation,
     KeepVersions, KeyRotation, KeyUse, Moved, NewAnswer, NewQuestion, NewRun, NewSource, NewUser, NextKey, PageCommit,
-    Prune, PurgeDeleted, Purged, Push, Restored, RetryRequest, SealedValue, SourceUpdate, TenantDb, testing,
+    Prune, PurgeDeleted, Purged, Push, Restored, RetryRequest, SealedValue, SourceUpdate, SystemDb, TenantDb, testing,
 };
 use uuid::Uuid;
 
@@ -54,6 +54,7 @@ struct Same {
 
 /// One of the two, as its worker and its owner see it.
 struct Side {
+    system: SystemDb,
     tenant: TenantDb,
     /// Limited to one kind of documents: that of the other side.
     limited: TenantDb,
@@ -244,7 +245,7 @@ async fn side(world: &World, workspace_id: WorkspaceId, lease: Lease) -> Side {
     let grants = vec![Grant { workspace_id, power: Power::Role(Role::Owner), audience, archived: false }];
     let principal = Principal { actor: Actor::Operator, instance_admin: false, grants, ..Principal::operator() };
     let limited = world.db().tenant(&principal, workspace_id).await.unwrap().unwrap();
-    Side { tenant: world.system.tenant(workspace_id), limited, lease }
+    Side { system: world.system.clone(), tenant: world.system.tenant(workspace_id), limited, lease }
 }
 
 /// The tables of a workspace, with their columns. The audit log and the note of a deletion are the instance's.
@@ -292,6 +293,7 @@ async fn alter(record: &mut SqliteConnection, workspace: WorkspaceId, same: &Sam
         "UPDATE run SET seen = 100, added = 100, page_cursor = 'theirs', config_revision = 9, job_id = NULL WHERE workspace_id = $1",
         "INSERT INTO schedule_slot SELECT workspace_id, source_id, kind, $5, fired_at, 'queued', NULL FROM schedule_slot WHERE workspace_id = $1",
         "UPDATE run SET source_id = $2, status = 'failed', config_revision = 1 WHERE workspace_id = $1 AND status = 'succeeded'",
+        "UPDATE schedule SET next_at = '2001-01-01T00:00:00.000+00:00' WHERE workspace_id = $1 AND next_at IS NOT NULL",
         "UPDATE run_failed_item SET message = 'theirs', external_id = 'a' WHERE workspace_id = $1",
         "UPDATE run SET status = 'queued', finished_at = NULL WHERE workspace_id = $1 AND kind = 'dry_run'",
         "UPDATE run SET cancel_requested = 1 WHERE workspace_id = $1 AND kind = 'dry_run'",
@@ -367,6 +369,9 @@ async fn read(side: &Side, same: &Same) -> Vec<String> {
     let again = tenant.ledger(&again, BASIS.to_owned());
     let dry = tenant.get_run(same.dry).await.unwrap();
     let dry = tenant.ledger(&dry, BASIS.to_owned());
+    let mut gauges = side.system.source_gauges(100).await.unwrap();
+    gauges.retain(|it| it.workspace_id == tenant.workspace_id());
+    gauges.iter_mut().for_each(|it| it.workspace_id = WorkspaceId(Uuid::nil()));
     let all = [
         format!("{:?}", again.lookup(known.clone()).await.unwrap()),
         format!("{:?}", dry.state().await.unwrap()),
@@ -375,6 +380,7 @@ async fn read(side: &Side, same: &Same) -> Vec<String> {
         format!("{:?}", tenant.preview(same.dry, None, -1, 100).await.unwrap()),
         format!("{:?}", tenant.deletion_guard(same.source).await.unwrap()),
         format!("{:?}", tenant.find_hold(same.source).await.unwrap()),
+        format!("{gauges:?}"),
         format!("{:?}", tenant.held_documents(same.held, None, 100).await.unwrap()),
         format!("{:?}", tenant.workspace().await.unwrap().name),
         format!("{:?}", tenant.position().await.unwrap()),
