@@ -5,6 +5,7 @@
 
 mod script;
 mod serve;
+pub mod woocommerce;
 
 use std::collections::BTreeMap;
 
@@ -51,4 +52,10 @@ impl<F: Fn(&Request) -> Answer + Send + Sync + 'static> Fake for F {
     fn answer(&self, request: &Request) -> Answer {
         self(request)
     }
+}
+
+/// A moment, in seconds since 1970, as `2026-01-01T00:00:00`.
+pub fn iso(at_s: i64) -> String {
+    let at = chrono::DateTime::from_timestamp(at_s, 0).unwrap_or_default();
+    at.format("%Y-%m-%dT%H:%M:%S").to_string()
 }
