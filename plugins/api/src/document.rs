@@ -185,12 +185,16 @@ pub(crate) fn value(field: &Field, record: &Json, formats: &[Format]) -> Option<
         }),
         FieldType::Instant => Value::Instant(time::parse(&text()?, formats)?),
         FieldType::Money => {
-            let currency = field.currency.as_deref()?;
-            let currency = match crate::json::Pointer::parse(currency) {
-                Some(pointer) => pointer.scalar(record)?.to_ascii_uppercase(),
-                None => currency.to_owned(),
+            let text = text()?;
+            // `19.90 EUR` says it itself.
+            let (amount, said) = text.split_once(' ').filter(|(_, code)| money::is_currency(code)).unzip();
+            let currency = match (said, field.currency.as_deref().map(|at| (at, crate::json::Pointer::parse(at)))) {
+                (Some(code), _) => code.to_owned(),
+                (None, Some((_, Some(pointer)))) => pointer.scalar(record)?.to_ascii_uppercase(),
+                (None, Some((code, None))) => code.to_owned(),
+                (None, None) => return None,
             };
-            let amount = money::amount(&text()?, field.scale)?;
+            let amount = money::amount(amount.unwrap_or(&text), field.scale)?;
             Value::Money((amount, Some(currency).filter(|code| money::is_currency(code))?))
         }
         FieldType::Texts => {

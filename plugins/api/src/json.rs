@@ -33,6 +33,8 @@ impl Json {
             Self::Text(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
             Self::Number(number) => Some(number.clone()),
             Self::Bool(flag) => Some(flag.to_string()),
+            // An element of XML that has attributes as well.
+            Self::Object(_) => self.get("#text")?.scalar(),
             _ => None,
         }
     }
@@ -55,7 +57,7 @@ impl Json {
                 let words: Vec<_> = items.iter().filter_map(Self::words).collect();
                 (!words.is_empty()).then(|| words.join(", "))
             }
-            Self::Object(members) if !members.is_empty() => Some(self.to_string()),
+            Self::Object(members) if !members.is_empty() => self.scalar().or_else(|| Some(self.to_string())),
             _ => self.scalar(),
         }
     }

@@ -3,8 +3,12 @@
 //! A [`Fake`] is a function from requests to answers with state of its own. Native tests of a connector put it behind a `TestHost`
 //! ([`script`]); black-box tests listen with it on the loopback address ([`serve`]). One file for each service.
 
+pub mod bigcommerce;
+pub mod feeds;
+pub mod github;
 mod script;
 mod serve;
+pub mod shopify;
 pub mod woocommerce;
 
 use std::collections::BTreeMap;

@@ -295,6 +295,9 @@ pub(crate) struct Condition {
     /// One of these, as text.
     #[serde(default)]
     pub(crate) equals: Option<Vec<String>>,
+    /// This is in it, as text.
+    #[serde(default)]
+    pub(crate) contains: Option<String>,
     #[serde(default)]
     pub(crate) is: Option<Is>,
 }
@@ -319,7 +322,11 @@ impl Condition {
             Some(Is::Present) => is_present,
             Some(Is::Absent) => !is_present,
         };
-        equals && is
+        let contains = self
+            .contains
+            .as_ref()
+            .is_none_or(|part| values.iter().filter_map(|value| value.words()).any(|value| value.contains(part)));
+        equals && contains && is
     }
 }
 

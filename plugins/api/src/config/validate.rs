@@ -275,8 +275,8 @@ fn validate_mapping(mapping: &Mapping, known: &BTreeSet<&str>, at: &str) -> Resu
         if field.name.is_empty() || field.name.len() > 100 || !names.insert(&field.name) {
             return Err(Failure::config(format!("{at}/name"), "Fields have short names, each its own."));
         }
-        let currency = field.currency.as_deref().unwrap_or_default();
-        if field.kind == FieldType::Money && !currency.starts_with('/') && !money::is_currency(currency) {
+        let currency = field.currency.as_deref().unwrap_or("/");
+        if !currency.starts_with('/') && !money::is_currency(currency) {
             let what = "Say the currency of the money: a code such as `EUR`, or a pointer to it.";
             return Err(Failure::config(format!("{at}/currency"), what));
         }

@@ -25,6 +25,15 @@ pub struct Source {
 impl Source {
     pub fn new(fake: Arc<dyn Fake>, credentials: &[(&'static str, Secret)], config: Json) -> Self {
         assert_valid(&config);
+        Self::unchecked(fake, credentials, config)
+    }
+
+    /// A source with a configuration that the server may refuse.
+    pub fn plain_unchecked(answer: impl Fake, config: Json) -> Self {
+        Self::unchecked(Arc::new(answer), &[], config)
+    }
+
+    fn unchecked(fake: Arc<dyn Fake>, credentials: &[(&'static str, Secret)], config: Json) -> Self {
         let host = TestHost::new().with_http(script(fake, credentials));
         let limits = PullLimits { upper_bound: NOW_MS, ..PullLimits::default() };
         Self { host, config, limits, synced: Synced::default(), requests: Vec::new() }
@@ -41,11 +50,6 @@ impl Source {
         let credential = config["auth"]["credential"].as_str().unwrap_or_default().to_owned();
         let credential: &'static str = credential.leak();
         Self::new(fake, &[(credential, secret)], config)
-    }
-
-    pub fn paged(mut self, max_items: u32) -> Self {
-        self.limits.max_items = max_items;
-        self
     }
 
     pub fn try_sync(&mut self) -> Result<(), Failure> {
