@@ -257,6 +257,7 @@ impl Puller<'_> {
         let (records, total) = (&got.decoded.records, got.decoded.total);
         if paging.kind != PagingKind::None
             && frame.skip == 0
+            && frame.body.as_ref().is_none_or(|(_, restarts)| *restarts == 0)
             && let Some(first) = records.first()
         {
             let page = hex(&Sha256::digest(format!("{total}{first}"))[..8]);

@@ -90,7 +90,7 @@ impl GitHub {
     pub fn limit_next(&self, seconds: i64) {
         let now_s = 1_790_000_000;
         let answer = message(403, "API rate limit exceeded for user ID 1.")
-            .header("date", format!("{}", http_date(now_s)))
+            .header("date", http_date(now_s))
             .header("x-ratelimit-limit", "5000")
             .header("x-ratelimit-remaining", "0")
             .header("x-ratelimit-reset", (now_s + seconds).to_string());

@@ -43,7 +43,7 @@ impl Shopify {
     /// Adds a product or changes it, at this moment in seconds since 1970.
     pub fn put(&self, id: u64, at_s: i64, title: &str) {
         let mut inner = self.inner();
-        inner.products.retain(|one| one["legacyResourceId"] != id.to_string());
+        inner.products.retain(|one| one["legacyResourceId"] != *id.to_string());
         inner.products.push(json!({
             "id": format!("gid://shopify/Product/{id}"), "legacyResourceId": id.to_string(), "title": title,
             "handle": format!("product-{id}"), "status": "ACTIVE", "vendor": "ACME", "productType": "Jacket", "tags": ["warm", "new"],
@@ -64,12 +64,12 @@ impl Shopify {
 
     /// Takes a product away.
     pub fn delete(&self, id: u64) {
-        self.inner().products.retain(|one| one["legacyResourceId"] != id.to_string());
+        self.inner().products.retain(|one| one["legacyResourceId"] != *id.to_string());
     }
 
     /// Archives a product, at this moment.
     pub fn archive(&self, id: u64, at_s: i64) {
-        for one in self.inner().products.iter_mut().filter(|one| one["legacyResourceId"] == id.to_string()) {
+        for one in self.inner().products.iter_mut().filter(|one| one["legacyResourceId"] == *id.to_string()) {
             one["status"] = "ARCHIVED".into();
             one["updatedAt"] = format!("{}Z", iso(at_s)).into();
         }

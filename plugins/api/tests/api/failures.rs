@@ -23,7 +23,9 @@ fn pages() -> Json {
 }
 
 /// Three pages, the second of which is answered so.
-fn second(answer: impl Fn(usize) -> Option<Answer> + Send + Sync + 'static) -> impl Fn(&Request) -> Answer + Send + Sync + 'static {
+fn second(
+    answer: impl Fn(usize) -> Option<Answer> + Send + Sync + 'static,
+) -> impl Fn(&Request) -> Answer + Send + Sync + 'static {
     let tries = AtomicUsize::new(0);
     move |request: &Request| {
         let page: usize = request.param("page").map_or(1, |page| page.parse().unwrap());
@@ -58,7 +60,8 @@ fn statuses_mean_what_they_mean_unless_said_otherwise() {
 #[test]
 fn a_retry_waits_longer_each_time_and_then_does_what_is_said() {
     let errors = |then: &str| json!([{ "when": { "status": 500 }, "do": "retry", "retries": 2, "then": then }]);
-    let mut source = Source::plain(second(|tries| (tries < 2).then(|| Answer::status(500))), config(errors("fail"), pages()));
+    let mut source =
+        Source::plain(second(|tries| (tries < 2).then(|| Answer::status(500))), config(errors("fail"), pages()));
     source.sync();
     assert_eq!((source.ids().len(), source.requests.len()), (3, 5));
 
@@ -104,16 +107,22 @@ fn rules_look_at_status_value_and_text() {
         { "when": { "json_pointer": "/error/code", "contains": "NOT_HERE" }, "do": "empty" },
         { "when": { "status": [418], "contains": "teapot" }, "do": "skip_partition" },
     ]);
-    let fast = |tries: usize| (tries == 0).then(|| Answer::json(&json!({ "error": { "code": "TOO_FAST" } })).header("retry-after", "2"));
+    let fast = |tries: usize| {
+        (tries == 0).then(|| Answer::json(&json!({ "error": { "code": "TOO_FAST" } })).header("retry-after", "2"))
+    };
     let source = Source::plain(second(fast), config(errors.clone(), pages()));
     let page = pull::<ApiConnector>(&source.host, &request(&source)).unwrap();
     assert_eq!((page.next, page.changes.len()), (Next::WaitMs(2_000), 1));
 
-    let mut source = Source::plain(second(|_| Some(Answer::json(&json!({ "error": { "code": "NOT_HERE" } })))), config(errors.clone(), pages()));
+    let mut source = Source::plain(
+        second(|_| Some(Answer::json(&json!({ "error": { "code": "NOT_HERE" } })))),
+        config(errors.clone(), pages()),
+    );
     source.sync();
     assert_eq!((source.ids(), source.synced.exhaustive), (vec!["items/1"], true));
 
-    let mut source = Source::plain(second(|_| Some(Answer::ok("I am a teapot").with_status(418))), config(errors.clone(), pages()));
+    let mut source =
+        Source::plain(second(|_| Some(Answer::ok("I am a teapot").with_status(418))), config(errors.clone(), pages()));
     source.sync();
     assert_eq!((source.ids(), source.synced.exhaustive), (vec!["items/1"], false));
 
@@ -131,7 +140,9 @@ fn reset_headers_are_read_in_every_format() {
         ("delta_ms", "5000"),
         ("http_date", "Sun, 01 Mar 2026 12:00:05 GMT"),
     ] {
-        let answer = move |tries: usize| (tries == 0).then(|| Answer::status(429).header("date", date).header("x-reset", header));
+        let answer = move |tries: usize| {
+            (tries == 0).then(|| Answer::status(429).header("date", date).header("x-reset", header))
+        };
         let mut with = config(json!([]), pages());
         with["limits"] = json!({ "reset": { "header": "X-Reset", "format": format } });
         let source = Source::plain(second(answer), with);
@@ -149,9 +160,16 @@ fn a_source_that_always_asks_to_wait_fails_in_the_end() {
 #[test]
 fn a_page_that_comes_again_is_a_failure_that_says_so() {
     let same = |_: &Request| Answer::json(&json!({ "items": [{ "id": 1 }, { "id": 2 }], "more": true, "next": "x" }));
-    for pagination in [pages(), json!({ "kind": "offset", "param": "o" }), json!({ "kind": "cursor", "param": "c", "cursor": "/next" })] {
+    for pagination in [
+        pages(),
+        json!({ "kind": "offset", "param": "o" }),
+        json!({ "kind": "cursor", "param": "c", "cursor": "/next" }),
+    ] {
         let failure = Source::plain(same, config(json!([]), pagination)).failure();
-        assert_eq!((failure.code.as_str(), failure.config_pointer.as_deref()), ("page_repeats", Some("/collections/0/pagination")));
+        assert_eq!(
+            (failure.code.as_str(), failure.config_pointer.as_deref()),
+            ("page_repeats", Some("/collections/0/pagination"))
+        );
     }
     // Empty pages that lead round in a circle.
     let circle = |request: &Request| {
@@ -169,7 +187,14 @@ fn a_page_that_comes_again_is_a_failure_that_says_so() {
 
 #[test]
 fn a_link_to_another_host_is_not_followed() {
-    for link in ["https://evil.example/items", "http://api.example/items", "https://api.example:444/items", "//evil.example/x", "https://u@api.example/x", "file:///etc/passwd"] {
+    for link in [
+        "https://evil.example/items",
+        "http://api.example/items",
+        "https://api.example:444/items",
+        "//evil.example/x",
+        "https://u@api.example/x",
+        "file:///etc/passwd",
+    ] {
         let server = move |_: &Request| Answer::json(&json!({ "items": [{ "id": 1 }], "next": link }));
         let mut source = Source::plain(server, config(json!([]), json!({ "kind": "next_url", "cursor": "/next" })));
         let failure = source.failure();
@@ -179,13 +204,18 @@ fn a_link_to_another_host_is_not_followed() {
 
 #[test]
 fn what_is_not_as_announced_is_said_plainly() {
-    let failure_of = |answer: fn() -> Answer| Source::plain(move |_: &Request| answer(), config(json!([]), json!({ "kind": "none" }))).failure();
+    let failure_of = |answer: fn() -> Answer| {
+        Source::plain(move |_: &Request| answer(), config(json!([]), json!({ "kind": "none" }))).failure()
+    };
     let html = failure_of(|| Answer::ok("\n <!DOCTYPE html><title>Log in</title>").header("content-type", "text/html"));
     assert!(html.message.contains("a web page where JSON was expected"), "{}", html.message);
     let malformed = failure_of(|| Answer::ok("{\"items\": [1,]}"));
     assert_eq!(malformed.code, "answer_malformed");
     let elsewhere = failure_of(|| Answer::json(&json!({ "results": [] })));
-    assert_eq!((elsewhere.code.as_str(), elsewhere.config_pointer.as_deref()), ("records_missing", Some("/collections/0/response/records")));
+    assert_eq!(
+        (elsewhere.code.as_str(), elsewhere.config_pointer.as_deref()),
+        ("records_missing", Some("/collections/0/response/records"))
+    );
     assert_eq!(failure_of(|| Answer::ok("")).fault, Fault::SourceContract);
     let mut with = config(json!([]), json!({ "kind": "none" }));
     with["collections"][0]["response"]["max_bytes"] = json!("1KiB");
@@ -218,7 +248,8 @@ fn a_record_without_an_id_is_listed_as_failed_and_nothing_is_deleted() {
 fn errors_of_graphql_are_failures_though_the_status_is_200() {
     let mut with = config(json!([]), json!({ "kind": "none" }));
     with["collections"][0]["request"]["body"] = json!({ "graphql": { "query": "{ items { id } }" } });
-    let server = |_: &Request| Answer::json(&json!({ "data": null, "errors": [{ "message": "Field 'items' doesn't exist" }] }));
+    let server =
+        |_: &Request| Answer::json(&json!({ "data": null, "errors": [{ "message": "Field 'items' doesn't exist" }] }));
     let failure = Source::plain(server, with).failure();
     assert!(failure.message.ends_with("Field 'items' doesn't exist"), "{}", failure.message);
 }

@@ -28,8 +28,16 @@ fn what_does_not_fit_together_names_its_place() {
         ("/collections/0/request", json!({ "path": "/{" }), "/collections/0/request/path"),
         ("/collections/0/pagination", json!({ "kind": "cursor" }), "/collections/0/pagination/cursor"),
         ("/collections/0/pagination", json!({ "kind": "page", "stop": "total" }), "/collections/0/pagination/total"),
-        ("/collections/0/incremental", json!({ "field": "/at", "filter": "server" }), "/collections/0/incremental/lower_param"),
-        ("/collections/0/partitions", json!({ "parent": { "collection": "x", "key": "/id", "as": "x" } }), "/collections/0/partitions/parent/collection"),
+        (
+            "/collections/0/incremental",
+            json!({ "field": "/at", "filter": "server" }),
+            "/collections/0/incremental/lower_param",
+        ),
+        (
+            "/collections/0/partitions",
+            json!({ "parent": { "collection": "x", "key": "/id", "as": "x" } }),
+            "/collections/0/partitions/parent/collection",
+        ),
         ("/collections/0/deletions", json!({ "kind": "feed" }), "/collections/0/deletions"),
         ("/collections/0/deletions", json!({ "kind": "flag" }), "/collections/0/deletions/flags"),
         ("/collections/0/response", json!({ "decode": "xml" }), "/collections/0/response/records"),
@@ -60,7 +68,9 @@ fn a_check_says_what_the_mapping_does_not_find() {
     let check = |record: Json| {
         let items = Source::plain(answers(record), good()).check();
         let wrong = items.into_iter().filter(|item| item.status != CheckStatus::Ok);
-        wrong.map(|item| (item.status, item.config_pointer.unwrap_or_default(), item.message.unwrap_or_default())).collect::<Vec<_>>()
+        wrong
+            .map(|item| (item.status, item.config_pointer.unwrap_or_default(), item.message.unwrap_or_default()))
+            .collect::<Vec<_>>()
     };
     assert!(check(json!({ "id": 1, "name": "n", "text": "t", "price": "1" })).is_empty());
     let wrong = check(json!({ "id": 1, "title": "n", "text": "t", "price": "cheap" }));
@@ -86,5 +96,8 @@ fn a_check_tells_an_unreachable_host_from_a_wrong_path() {
     let mut source = Source::plain(|_: &Request| Answer::status(200), good());
     source.host = tributary_plugin_sdk::testing::TestHost::new();
     let items = source.check();
-    assert_eq!((items[1].name.as_str(), items[1].status, items[1].config_pointer.as_deref()), ("the base URL answers", CheckStatus::Failed, Some("/base_url")));
+    assert_eq!(
+        (items[1].name.as_str(), items[1].status, items[1].config_pointer.as_deref()),
+        ("the base URL answers", CheckStatus::Failed, Some("/base_url"))
+    );
 }

@@ -68,7 +68,7 @@ fn throttling_inside_of_a_200_waits_as_long_as_the_points_need() {
     assert_eq!((page.next, page.changes.len()), (Next::WaitMs(5_000), 0));
     shop.set_available(2_000.0);
     let again = PullRequest { cursor: page.cursor, ..request };
-    assert!(matches!(pull::<ApiConnector>(&source.host, &again).unwrap().next, Next::CompleteExhaustive));
+    assert!(!pull::<ApiConnector>(&source.host, &again).unwrap().changes.is_empty());
 }
 
 #[test]
