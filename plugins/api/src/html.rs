@@ -229,18 +229,19 @@ impl Page {
     }
 
     fn flush_gap(&mut self) {
-        if !self.out.is_empty() && !(self.gap == Gap::Space && self.out.ends_with([' ', '\n'])) {
-            let quote = if self.quotes > 0 { "> ".repeat(self.quotes) } else { String::new() };
-            match std::mem::take(&mut self.gap) {
-                Gap::None => {}
-                Gap::Space => self.out.push(' '),
-                Gap::Line => self.out.push_str(&format!("\n{quote}")),
-                Gap::Block => self.out.push_str(&format!("\n\n{quote}")),
-            }
-        } else if self.out.is_empty() && self.quotes > 0 {
-            self.out.push_str(&"> ".repeat(self.quotes));
+        let gap = std::mem::take(&mut self.gap);
+        let quote = "> ".repeat(self.quotes);
+        if self.out.is_empty() {
+            self.out.push_str(&quote);
+            return;
         }
-        self.gap = Gap::None;
+        match gap {
+            Gap::None => {}
+            Gap::Space if self.out.ends_with([' ', '\n']) => {}
+            Gap::Space => self.out.push(' '),
+            Gap::Line => self.out.push_str(&format!("\n{quote}")),
+            Gap::Block => self.out.push_str(&format!("\n\n{quote}")),
+        }
     }
 
     fn flush(&mut self) {

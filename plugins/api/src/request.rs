@@ -17,7 +17,7 @@ pub(crate) struct Run {
 }
 
 /// How a listing is asked for in its phase.
-pub(crate) fn pagination<'a>(collection: &'a Collection, phase: Phase) -> &'a Pagination {
+pub(crate) fn pagination(collection: &Collection, phase: Phase) -> &Pagination {
     match phase {
         Phase::Walk => &collection.pagination,
         Phase::Enumerate => collection.deletions.pagination.as_ref().unwrap_or(&collection.pagination),

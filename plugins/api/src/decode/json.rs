@@ -120,8 +120,7 @@ impl<'a> Walk<'a> {
 
     fn object(&mut self, place: Place, depth: usize) -> Result<Json, String> {
         let mut members = Vec::new();
-        loop {
-            let JsonEvent::ObjectKey(key) = self.next()? else { break };
+        while let JsonEvent::ObjectKey(key) = self.next()? {
             let below = match place {
                 Place::Way(steps) if self.records[steps] == key => Place::Way(steps + 1),
                 Place::Way(_) => Place::Kept,

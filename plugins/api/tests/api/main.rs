@@ -3,8 +3,9 @@
 
 mod behaviour;
 mod bigcommerce;
-mod feeds;
+mod docs;
 mod failures;
+mod feeds;
 mod github;
 mod hostile;
 mod settings;
