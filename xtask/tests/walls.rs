@@ -71,9 +71,11 @@ fn crates_of_the_workspace_depend_on_each_other_in_one_direction() {
                 "tributary-sandbox",
                 "tributary-egress",
                 "tributary-scenario", // `tributary plugin test` plays what the SDK plays
+                "tributary-recipes",  // `tributary recipe`
             ],
         ),
         ("tributary-scenario", &[]),
+        ("tributary-recipes", &[]),
         ("tributary-plugin-sdk", &["tributary-scenario"]),
         ("tributary-fakes", &["tributary-plugin-sdk"]),
         ("tributary-tests", &["tributary-store"]), // for throw-away databases

@@ -6,6 +6,7 @@ mod key;
 mod openapi;
 mod operator;
 mod plugin;
+mod recipe;
 mod record;
 mod schedule;
 mod secrets;
@@ -45,6 +46,8 @@ enum Command {
     Secrets(secrets::Secrets),
     /// Write, test and look at connectors
     Plugin(plugin::Plugin),
+    /// Configurations of the api connector for well-known shops, trackers and feeds
+    Recipe(recipe::Recipe),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Schedule(schedule) => schedule.run(),
         Command::Secrets(secrets) => secrets.run(),
         Command::Plugin(plugin) => plugin.run(),
+        Command::Recipe(recipe) => recipe.run(),
         Command::Openapi => openapi::run(),
     };
     match result {

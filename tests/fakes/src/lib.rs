@@ -3,8 +3,13 @@
 //! A [`Fake`] is a function from requests to answers with state of its own. Native tests of a connector put it behind a `TestHost`
 //! ([`script`]); black-box tests listen with it on the loopback address ([`serve`]). One file for each service.
 
+pub mod bigcommerce;
+pub mod feeds;
+pub mod github;
 mod script;
 mod serve;
+pub mod shopify;
+pub mod woocommerce;
 
 use std::collections::BTreeMap;
 
@@ -51,4 +56,10 @@ impl<F: Fn(&Request) -> Answer + Send + Sync + 'static> Fake for F {
     fn answer(&self, request: &Request) -> Answer {
         self(request)
     }
+}
+
+/// A moment, in seconds since 1970, as `2026-01-01T00:00:00`.
+pub fn iso(at_s: i64) -> String {
+    let at = chrono::DateTime::from_timestamp(at_s, 0).unwrap_or_default();
+    at.format("%Y-%m-%dT%H:%M:%S").to_string()
 }
