@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod limits;
 pub mod metrics;
 pub mod plugins;
+pub mod recording;
 pub mod retrieval;
 pub mod schedules;
 pub mod secrets;

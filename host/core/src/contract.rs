@@ -163,7 +163,8 @@ pub struct Extracted {
 }
 
 /// The content of a document in a page.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Content {
     /// Ready text.
     Sections(Vec<Section>),
@@ -179,7 +180,8 @@ pub enum Content {
 }
 
 /// A field's value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Value {
     /// Text.
     Text(String),
@@ -200,7 +202,7 @@ pub enum Value {
 }
 
 /// A document in a page.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Document {
     /// Its name in the source.
     pub external_id: String,
@@ -223,7 +225,7 @@ pub struct Document {
 }
 
 /// Something in the source that yields several documents.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// Its name in the source.
     pub external_id: String,
@@ -266,7 +268,8 @@ impl Gone {
 }
 
 /// One change in a page.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[allow(
     clippy::large_enum_variant,
     reason = "nearly every change is an upsert: a box each would cost more than it saves"
@@ -294,7 +297,8 @@ pub struct Progress {
 }
 
 /// What comes after a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Next {
     /// Ask again with the page's cursor.
     More,
@@ -307,7 +311,7 @@ pub enum Next {
 }
 
 /// One page of changes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page {
     /// What changed.
     pub changes: Vec<Change>,
@@ -320,7 +324,7 @@ pub struct Page {
 }
 
 /// What a connector is asked for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PullRequest {
     /// The source's configuration, JSON text.
     pub config: String,

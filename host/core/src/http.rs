@@ -3,11 +3,13 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 
 use crate::contract::Failure;
 
 /// A connector reads: there is no other method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Method {
     /// `GET`
     Get,
@@ -29,7 +31,8 @@ impl Method {
 }
 
 /// Where a credential goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Inject {
     /// `Authorization`, as the credential's kind says.
     Authorization,
@@ -45,7 +48,7 @@ pub enum Inject {
 }
 
 /// A credential of the workspace, by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UseCredential {
     /// Its name.
     pub name: String,
@@ -106,4 +109,9 @@ impl std::fmt::Debug for HttpResponse {
 pub trait Http: Send + Sync {
     /// Sends a request and waits for the answer's head.
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure>;
+
+    /// What was added to requests so far and must never be kept, should an answer repeat it.
+    fn secrets(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

@@ -23,6 +23,17 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// What it gives away: the secret without the words before it, and what Basic authentication wraps.
+    pub(crate) fn given_away(&self) -> Vec<String> {
+        let secret = match self {
+            Self::Header(_, value) => value.expose_secret().rsplit(' ').next().unwrap_or_default(),
+            Self::Query(_, secret) => secret.expose_secret(),
+        };
+        let wrapped = STANDARD.decode(secret).ok().and_then(|pair| String::from_utf8(pair).ok());
+        let password = wrapped.and_then(|pair| Some(pair.split_once(':')?.1.to_owned()));
+        [Some(secret.to_owned()), password].into_iter().flatten().collect()
+    }
+
     /// The URL with it, when it goes there.
     pub(crate) fn with_secret(&self, url: &Url) -> Url {
         let mut url = url.clone();

@@ -1,8 +1,8 @@
 //! The network as one source sees it: its connector's requests, checked, authorised, paced and followed.
 
 use std::{
-    collections::BTreeSet,
-    sync::Arc,
+    collections::{BTreeSet, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -52,12 +52,13 @@ pub struct SourceHttp {
     egress: Arc<Egress>,
     access: SourceAccess,
     opened: Cache<String, Secret>,
+    sent: Mutex<HashSet<String>>,
 }
 
 impl SourceHttp {
     pub(crate) fn new(egress: Arc<Egress>, access: SourceAccess) -> Self {
         let opened = Cache::builder().max_capacity(100).time_to_live(REOPEN).build();
-        Self { egress, access, opened }
+        Self { egress, access, opened, sent: Mutex::default() }
     }
 
     async fn secret(&self, credential: &UseCredential) -> Result<Secret, Failure> {
@@ -96,7 +97,13 @@ impl SourceHttp {
             true => Some(self.egress.tokens.get(&self.egress, &self.grant(credential, secret)).await?),
             false => None,
         };
-        inject::place(&credential.inject, &credential.name, secret, token)
+        let place = inject::place(&credential.inject, &credential.name, secret, token)?;
+        self.sent().extend(place.given_away());
+        Ok(place)
+    }
+
+    fn sent(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends the request, hop by hop, with the credential as long as it stays with its origin.
@@ -158,6 +165,10 @@ impl Http for SourceHttp {
             .collect();
         let body = answer.body(request.max_bytes, crate::client::place(&url));
         Ok(HttpResponse { status, url: url.into(), headers, body })
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        self.sent().iter().cloned().collect()
     }
 }
 

@@ -18,6 +18,7 @@ use cap_std::{
     fs::{Dir, Metadata, OpenOptions, OpenOptionsExt},
 };
 use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
 use tributary_core::contract::{Failure, Fault};
 
 use crate::{
@@ -34,7 +35,8 @@ pub type Roots = BTreeMap<String, PathBuf>;
 pub const MAX_SLICE: u32 = 1000;
 
 /// What an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FileKind {
     /// A regular file.
     File,
@@ -47,7 +49,7 @@ pub enum FileKind {
 }
 
 /// One name in a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its name.
     pub name: String,
@@ -60,7 +62,7 @@ pub struct Entry {
 }
 
 /// One slice of a directory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
     /// Sorted by the bytes of the name.
     pub entries: Vec<Entry>,
@@ -68,6 +70,25 @@ pub struct Listing {
     pub last: bool,
     /// Names in this slice that are not UTF-8, with replacement characters.
     pub unreadable: Vec<String>,
+}
+
+/// The files one source may read. Calls block.
+pub trait FileAccess: Send + Sync {
+    /// One slice of a directory; see [`Files::list`].
+    fn list(&self, root: &str, dir: &str, after: Option<&str>, limit: u32) -> Result<Listing, Failure>;
+
+    /// A whole file; see [`Files::open`].
+    fn open(&self, root: &str, path: &str, max_bytes: u64) -> Result<Blob, Failure>;
+}
+
+impl FileAccess for Files {
+    fn list(&self, root: &str, dir: &str, after: Option<&str>, limit: u32) -> Result<Listing, Failure> {
+        Self::list(self, root, dir, after, limit)
+    }
+
+    fn open(&self, root: &str, path: &str, max_bytes: u64) -> Result<Blob, Failure> {
+        Self::open(self, root, path, max_bytes)
+    }
 }
 
 /// The roots one source may read, with the directories it has listed so far.

@@ -1,7 +1,14 @@
 //! The host's side of one running component: its WASI context, which inherits nothing, and the host interfaces it imports.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use rand::{SeedableRng, rngs::StdRng};
 use tributary_core::contract::{Failure, Fault};
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView, random::Deterministic};
@@ -12,7 +19,7 @@ use crate::{
     files::FileKind,
     guest_log::{GuestLog, Level},
     limits::Limiter,
-    services::{self, HostServices, MAX_EXTERNAL_ID_BYTES},
+    services::{self, HostServices, MAX_EXTERNAL_ID_BYTES, Moment},
     stdio::LogStream,
 };
 
@@ -38,13 +45,21 @@ impl Guest {
     pub(crate) fn connector(limiter: Limiter, services: Option<HostServices>, name: &str) -> Self {
         let log = services.as_ref().map_or_else(|| Arc::new(GuestLog::new(name)), |services| services.log.clone());
         let blobs = services.as_ref().map(|services| services.blobs.clone()).unwrap_or_default();
-        Self { wasi: wasi(&log, false), table: table(), limiter, blobs, log, services }
+        let moment = services.as_ref().and_then(|services| services.moment);
+        Self { wasi: wasi(&log, moment.map(Surroundings::Counted)), table: table(), limiter, blobs, log, services }
     }
 
     /// An extractor: its blob, a log, one fixed moment and the same randomness every time.
     pub(crate) fn extractor(limiter: Limiter, name: &str) -> Self {
         let log = Arc::new(GuestLog::new(name));
-        Self { wasi: wasi(&log, true), table: table(), limiter, blobs: Arc::default(), log, services: None }
+        Self {
+            wasi: wasi(&log, Some(Surroundings::Fixed)),
+            table: table(),
+            limiter,
+            blobs: Arc::default(),
+            log,
+            services: None,
+        }
     }
 
     /// From now on this blob, alone, is in reach.
@@ -68,8 +83,16 @@ fn table() -> ResourceTable {
     table
 }
 
-/// No files, arguments, environment or network; output goes to the log.
-fn wasi(log: &Arc<GuestLog>, fixed: bool) -> WasiCtx {
+/// Surroundings that are the same every time.
+enum Surroundings {
+    /// One moment, one seed.
+    Fixed,
+    /// Those of a call that is recorded or replayed.
+    Counted(Moment),
+}
+
+/// No files, arguments, environment or network; output goes to the log. Time and randomness are the machine's unless given.
+fn wasi(log: &Arc<GuestLog>, surroundings: Option<Surroundings>) -> WasiCtx {
     let mut wasi = WasiCtx::builder();
     wasi.stdout(LogStream::new(log.clone(), Level::Info))
         .stderr(LogStream::new(log.clone(), Level::Warn))
@@ -77,14 +100,57 @@ fn wasi(log: &Arc<GuestLog>, fixed: bool) -> WasiCtx {
         .allow_udp(false)
         .allow_ip_name_lookup(false)
         .max_random_size(MAX_RANDOM_BYTES);
-    if fixed {
-        wasi.wall_clock(Stopped)
+    match surroundings {
+        None => &mut wasi,
+        Some(Surroundings::Fixed) => wasi
+            .wall_clock(Stopped)
             .monotonic_clock(Stopped)
             .secure_random(Deterministic::new(SEED.to_vec()))
             .insecure_random(Deterministic::new(SEED.to_vec()))
-            .insecure_random_seed(0);
+            .insecure_random_seed(0),
+        Some(Surroundings::Counted(Moment { now_ms, seed })) => {
+            let clock = Counted { start: Duration::from_millis(now_ms), looks: Arc::default() };
+            wasi.wall_clock(clock.clone())
+                .monotonic_clock(clock)
+                .secure_random(StdRng::seed_from_u64(seed))
+                .insecure_random(StdRng::seed_from_u64(seed))
+                .insecure_random_seed(seed.into())
+        }
     }
-    wasi.build()
+    .build()
+}
+
+/// A clock that goes on by a millisecond whenever it is looked at.
+#[derive(Clone)]
+struct Counted {
+    start: Duration,
+    looks: Arc<AtomicU64>,
+}
+
+impl Counted {
+    fn look(&self) -> Duration {
+        Duration::from_millis(self.looks.fetch_add(1, Relaxed))
+    }
+}
+
+impl HostWallClock for Counted {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.start + self.look()
+    }
+}
+
+impl HostMonotonicClock for Counted {
+    fn resolution(&self) -> u64 {
+        1_000_000
+    }
+
+    fn now(&self) -> u64 {
+        self.look().as_nanos() as u64
+    }
 }
 
 /// A clock that stands still.

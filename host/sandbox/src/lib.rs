@@ -32,13 +32,13 @@ mod turn;
 mod wasm;
 
 pub use blobs::{Blob, BlobLimits, Blobs};
-pub use files::{Entry, FileKind, Files, Listing, MAX_SLICE, Roots};
+pub use files::{Entry, FileAccess, FileKind, Files, Listing, MAX_SLICE, Roots};
 pub use gate::{InstallError, Kind};
 pub use guest_log::{GuestLog, Level};
 pub use http::{Answer, NoNetwork};
 pub use limits::{CallLimits, SandboxOptions};
 pub use plugin::{Connector, Extractor, ExtractorWorker};
 pub use sandbox::{Artifact, Sandbox};
-pub use services::{EmptyLedger, HostServices, MAX_EXTERNAL_ID_BYTES, MAX_LOOKUP_IDS, MAX_OPEN_ALL, Meter};
+pub use services::{EmptyLedger, HostServices, MAX_EXTERNAL_ID_BYTES, MAX_LOOKUP_IDS, MAX_OPEN_ALL, Meter, Moment};
 pub use state::{MAX_STATE_BYTES, StateBuffer};
 pub use wasm::{WasmConnector, WasmExtractor};

@@ -14,6 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::{sync::Semaphore, time::timeout};
 use tributary_core::{
     contract::{Failure, Fault},
@@ -23,7 +24,7 @@ use tributary_core::{
 
 use crate::{
     blobs::Blobs,
-    files::{Files, Listing},
+    files::{FileAccess, Listing},
     guest_log::GuestLog,
     http::NoNetwork,
     state::StateBuffer,
@@ -70,7 +71,7 @@ impl Meter {
 #[derive(Clone)]
 pub struct HostServices {
     /// The granted roots, with the listings read so far.
-    pub files: Arc<Files>,
+    pub files: Arc<dyn FileAccess>,
     /// The granted hosts.
     pub http: Arc<dyn Http>,
     /// The page's blobs.
@@ -83,11 +84,27 @@ pub struct HostServices {
     pub log: Arc<GuestLog>,
     /// Counts bytes and requests.
     pub meter: Arc<Meter>,
+    /// The time and the randomness that the connector sees; those of the machine when there is none.
+    pub moment: Option<Moment>,
+}
+
+/// Time and randomness that can be had again: a clock that goes on by a millisecond whenever it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// What the clock shows first, Unix milliseconds.
+    pub now_ms: u64,
+    /// What randomness is made of.
+    pub seed: u64,
 }
 
 impl HostServices {
     /// Fresh blobs, state and log over the run's files, ledger and meter. `source` names the source in the server's log.
-    pub fn new(files: Arc<Files>, ledger: Arc<dyn Ledger>, meter: Arc<Meter>, source: impl Into<String>) -> Self {
+    pub fn new(
+        files: Arc<dyn FileAccess>,
+        ledger: Arc<dyn Ledger>,
+        meter: Arc<Meter>,
+        source: impl Into<String>,
+    ) -> Self {
         Self {
             files,
             http: Arc::new(NoNetwork),
@@ -96,6 +113,7 @@ impl HostServices {
             ledger,
             log: Arc::new(GuestLog::new(source)),
             meter,
+            moment: None,
         }
     }
 
@@ -109,13 +127,13 @@ impl HostServices {
         Self { ledger: Arc::new(HiddenLedger(self.ledger.clone())), ..self.clone() }
     }
 
-    /// One slice of a directory; see [`Files::list`].
+    /// One slice of a directory; see [`Files::list`](crate::Files::list).
     pub async fn list(&self, root: String, dir: String, after: Option<String>, limit: u32) -> Result<Listing, Failure> {
         let files = self.files.clone();
         on_disk("listing a directory", move || files.list(&root, &dir, after.as_deref(), limit)).await
     }
 
-    /// Reads a file into one of the page's blobs; see [`Files::open`].
+    /// Reads a file into one of the page's blobs; see [`Files::open`](crate::Files::open).
     pub async fn open(&self, root: String, path: String, max_bytes: u64) -> Result<u64, Failure> {
         let services = self.clone();
         on_disk("reading a file", move || services.open_now(&root, &path, max_bytes)).await

@@ -11,6 +11,7 @@ mod record;
 mod schedule;
 mod secrets;
 mod serve;
+mod sync;
 mod user;
 mod workspace;
 
@@ -46,6 +47,8 @@ enum Command {
     Secrets(secrets::Secrets),
     /// Write, test and look at connectors
     Plugin(plugin::Plugin),
+    /// Look at a sync that was recorded
+    Sync(sync::Sync),
     /// Configurations of the api connector for well-known shops, trackers and feeds
     Recipe(recipe::Recipe),
     /// Print the OpenAPI document of the HTTP API
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Schedule(schedule) => schedule.run(),
         Command::Secrets(secrets) => secrets.run(),
         Command::Plugin(plugin) => plugin.run(),
+        Command::Sync(sync) => sync.run(),
         Command::Recipe(recipe) => recipe.run(),
         Command::Openapi => openapi::run(),
     };

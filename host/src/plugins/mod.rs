@@ -16,6 +16,8 @@ use tributary_store::Db;
 pub(crate) use credential_names::credential_names;
 pub use grants::Grants;
 
+/// The connectors inside the binary.
+pub(crate) static SHIPPED: [&[u8]; 2] = [FILE, API];
 static FILE: &[u8] = include_bytes!(env!("FILE_COMPONENT"));
 static API: &[u8] = include_bytes!(env!("API_COMPONENT"));
 pub(crate) static EXTRACT: &[u8] = include_bytes!(env!("EXTRACT_COMPONENT"));
@@ -119,7 +121,7 @@ impl Plugins {
                     extractor: Arc::new(self.sandbox.extractor(extractor.digest)?),
                     extractor_digest: extractor.digest,
                 };
-                for bytes in [FILE, API] {
+                for bytes in SHIPPED {
                     let ready = Arc::new(self.install(bytes).await?);
                     loaded.by_digest.insert(ready.reference.digest.clone(), ready.clone());
                     loaded.current.insert(ready.reference.id.clone(), ready);

@@ -3,11 +3,12 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, bail};
-use tributary_core::contract::Descriptor;
-use tributary_sandbox::{Artifact, Sandbox, SandboxOptions, WasmConnector};
+use tributary_core::{citation::ConnectorRef, contract::Descriptor};
+use tributary_sandbox::{Artifact, Connector, Sandbox, SandboxOptions};
 
 use super::project;
 
@@ -30,17 +31,28 @@ impl Component {
             bail!("{} has {size} bytes; a component has at most {}", path.display(), largest);
         }
         let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        Self::install(bytes).await.with_context(|| path.display().to_string())
+    }
+
+    /// Checks and compiles.
+    pub(super) async fn install(bytes: Vec<u8>) -> anyhow::Result<Self> {
         let sandbox = sandbox()?;
-        let artifact = sandbox.install(bytes.clone()).await.with_context(|| path.display().to_string())?;
+        let artifact = sandbox.install(bytes.clone()).await?;
         Ok(Self { artifact, bytes, sandbox })
     }
 
+    /// Its exact identity.
+    pub(super) fn reference(&self, descriptor: &Descriptor) -> ConnectorRef {
+        let (id, version) = (descriptor.id.clone(), descriptor.version.clone());
+        ConnectorRef { id, version, digest: self.artifact.digest.to_string() }
+    }
+
     /// The connector in it.
-    pub(super) fn connector(&self) -> anyhow::Result<(WasmConnector, Descriptor)> {
+    pub(super) fn connector(&self) -> anyhow::Result<(Arc<dyn Connector>, Descriptor)> {
         let Some(descriptor) = self.artifact.descriptor.clone() else {
             bail!("this component is an extractor, not a connector");
         };
-        Ok((self.sandbox.connector(self.artifact.digest)?, descriptor))
+        Ok((Arc::new(self.sandbox.connector(self.artifact.digest)?), descriptor))
     }
 }
 

@@ -4,12 +4,14 @@ mod build;
 mod check;
 mod component;
 mod convert;
+mod diff;
 mod doctor;
 mod extract;
 mod inspect;
 mod new;
 mod pack;
 mod project;
+mod replay;
 mod run;
 mod show;
 mod subject;
@@ -18,6 +20,8 @@ mod test;
 mod watch;
 
 use clap::{Args, Subcommand};
+
+pub(super) use replay::Replay;
 
 #[derive(Args)]
 pub(super) struct Plugin {
@@ -39,6 +43,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Try a configuration
     Check(Box<check::Check>),
+    /// Tell which documents another version of a connector would change, by what was recorded of a run
+    Diff(diff::Diff),
     /// Show what a component is and wants
     Inspect(inspect::Inspect),
     /// Put a component and its manifest into a folder, ready to hand over
@@ -54,6 +60,7 @@ impl Plugin {
             Command::Test(test) => test.run(),
             Command::Run(run) => run.run(),
             Command::Check(check) => check.run(),
+            Command::Diff(diff) => diff.run(),
             Command::Inspect(inspect) => inspect.run(),
             Command::Pack(pack) => pack.run(),
         }

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
-use tributary_core::hash::Sha256Hash;
+use tributary_core::{citation::ConnectorRef, hash::Sha256Hash};
+use tributary_sandbox::Connector;
 use tributary_scenario::{Change, Next, Outcome, Page, PullLimits, Record, World, pull_all};
 
 use super::{
@@ -24,6 +25,7 @@ use super::{
     surroundings::Surroundings,
     watch,
 };
+use crate::recording::{Recorded, Recorder, Writing};
 
 /// Of every document this much is shown.
 const SHOWN_CHARS: usize = 400;
@@ -48,6 +50,9 @@ pub(super) struct Run {
     /// Keep fingerprints and the connector's memory in this file, so that the next run reads only what changed
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    /// Write everything the connector is told, and what it makes of it, into this new file
+    #[arg(long, value_name = "FILE", conflicts_with = "watch")]
+    record: Option<PathBuf>,
     /// Print one JSON object per line: changes, then the summary
     #[arg(long)]
     json: bool,
@@ -107,6 +112,7 @@ impl Run {
         let world = Arc::new(world);
         eprintln!("{} {} ({})", descriptor.id, descriptor.version, &component.artifact.digest.to_string()[..12]);
 
+        let (connector, writing) = self.recorded(connector, &component.reference(&descriptor))?;
         let mut subject = Sandboxed::new(connector, descriptor, Network::Real(ready.http), SHOWN_CHARS);
         subject.cancel = cancel.clone();
         if self.extract {
@@ -128,6 +134,11 @@ impl Run {
         })
         .await?;
         self.keep(basis, &world)?;
+        if let Some(writing) = writing {
+            let kept = writing.end().await.context("the recording could not be written")?;
+            let short = if kept.whole { "" } else { "; it was too long and ends early" };
+            eprintln!("recorded {} ({}){short}", show::count(kept.pages as usize, "page"), show::bytes(kept.bytes));
+        }
         let (documents, seconds) = (world.record().documents.len(), start.elapsed().as_secs_f64());
         if self.json {
             let _ = writeln!(io::stdout(), "{}", summary_json(&outcome, documents, meter.bytes(), meter.requests()));
@@ -144,6 +155,18 @@ impl Run {
             0 => Ok(()),
             failed => bail!("{} could not be read", show::count(failed, "item")),
         }
+    }
+
+    /// The connector with a recorder before it, when that was asked for.
+    fn recorded(
+        &self,
+        connector: Arc<dyn Connector>,
+        reference: &ConnectorRef,
+    ) -> anyhow::Result<(Arc<dyn Connector>, Option<Writing>)> {
+        let Some(path) = &self.record else { return Ok((connector, None)) };
+        let (recorder, writing) = Recorder::begin(path, reference.clone())
+            .with_context(|| format!("the recording {} cannot be begun; name a new file", path.display()))?;
+        Ok((Arc::new(Recorded::new(connector, Arc::new(recorder))), Some(writing)))
     }
 
     /// What earlier runs left. Another component or configuration makes fingerprints void, as on a server.

@@ -12,7 +12,7 @@ use tributary_core::{
     http::{Http, HttpRequest, HttpResponse},
     ledger::Ledger,
 };
-use tributary_sandbox::{Connector, Files, HostServices, Meter, WasmConnector, WasmExtractor};
+use tributary_sandbox::{Connector, Files, HostServices, Meter, WasmExtractor};
 use tributary_scenario::{self as scenario, Ask, Subject, World};
 
 use super::{convert, extract};
@@ -28,7 +28,7 @@ pub(super) enum Network {
 
 /// Calls block: use it on a thread that may.
 pub(super) struct Sandboxed {
-    pub connector: WasmConnector,
+    pub connector: Arc<dyn Connector>,
     pub descriptor: Descriptor,
     pub network: Network,
     /// Of longer texts only the beginning is kept.
@@ -44,7 +44,12 @@ pub(super) struct Sandboxed {
 }
 
 impl Sandboxed {
-    pub(super) fn new(connector: WasmConnector, descriptor: Descriptor, network: Network, most_chars: usize) -> Self {
+    pub(super) fn new(
+        connector: Arc<dyn Connector>,
+        descriptor: Descriptor,
+        network: Network,
+        most_chars: usize,
+    ) -> Self {
         Self {
             connector,
             descriptor,

@@ -3,7 +3,11 @@
 //! Written against the bare bindings: the SDK would stop half of this. Empty on any other target than WebAssembly.
 #![cfg(target_arch = "wasm32")]
 
-use std::{hint::black_box, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    hint::black_box,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::Value as Json;
 
@@ -129,6 +133,10 @@ fn act(config: &Json, request: Option<&PullRequest>) -> Result<Page, Failure> {
             document("args", format!("{:?}", std::env::args().collect::<Vec<_>>())),
             document("passwd", format!("{:?}", std::fs::read("/etc/passwd").is_ok())),
             document("root", format!("{:?}", std::fs::read_dir("/").is_ok())),
+        ])),
+        "time and chance" => Ok(page(vec![
+            document("time", format!("{:?} {:?}", SystemTime::now(), SystemTime::now().elapsed())),
+            document("chance", RandomState::new().hash_one(0).to_string()),
         ])),
         "echo request" => Ok(page(vec![document("request", format!("{request:?}"))])),
         other => Err(Failure {

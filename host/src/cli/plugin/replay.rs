@@ -1,0 +1,125 @@
+//! `tributary sync replay`: a recording, played to the connector that it was made with.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::json;
+use tributary_sandbox::Connector;
+
+use super::{
+    component::{self, Component},
+    run::{on_runtime, quiet},
+    show,
+};
+use crate::{
+    plugins::SHIPPED,
+    recording::{
+        Recording,
+        replay::{ReplayedPage, replay},
+    },
+};
+
+/// Most that is shown of a value that differs.
+const SHOWN_CHARS: usize = 200;
+
+#[derive(Args)]
+pub(in crate::cli) struct Replay {
+    /// The recording
+    recording: PathBuf,
+    /// The component that was recorded, or the folder it is built from [default: the one of this program with its digest]
+    #[arg(long, value_name = "COMPONENT")]
+    component: Option<PathBuf>,
+    /// Print one JSON object per page
+    #[arg(long)]
+    json: bool,
+}
+
+impl Replay {
+    pub(in crate::cli) fn run(self) -> anyhow::Result<()> {
+        quiet();
+        on_runtime(async {
+            let recording = read(self.recording).await?;
+            let component = match self.component {
+                Some(path) => open(path).await?,
+                None => shipped(&recording.connector.digest).await?.with_context(|| {
+                    let connector = &recording.connector;
+                    format!(
+                        "{} {} ({}) is not a connector of this program; give its component with --component",
+                        connector.id,
+                        connector.version,
+                        &connector.digest[..connector.digest.len().min(12)]
+                    )
+                })?,
+            };
+            let (connector, descriptor) = component.connector()?;
+            let same = component.reference(&descriptor) == recording.connector;
+            if !same {
+                eprintln!("this is not the component that was recorded: differences are to be expected");
+            }
+            self::play(&*connector, &recording, self.json).await
+        })
+    }
+}
+
+async fn play(connector: &dyn Connector, recording: &Recording, json: bool) -> anyhow::Result<()> {
+    let (mut pages, mut changes, mut different) = (0, 0, 0);
+    replay(connector, recording, |page| {
+        pages += 1;
+        changes += page.changes;
+        different += usize::from(page.difference.is_some());
+        println!("{}", if json { json!({ "page": page }).to_string() } else { line(&page) });
+    })
+    .await;
+    let end = if recording.whole { "" } else { "; the recording ends early" };
+    let all = format!("{}, {}", show::count(pages, "page"), show::count(changes, "change"));
+    match different {
+        0 => eprintln!("{all}: byte for byte as recorded{end}"),
+        _ => bail!("{all}: {} came out otherwise{end}", show::count(different, "page")),
+    }
+    Ok(())
+}
+
+fn line(page: &ReplayedPage) -> String {
+    let mut line = format!("page {}: {}", page.page, show::count(page.changes, "change"));
+    match &page.difference {
+        None => line.push_str(", as recorded"),
+        Some(difference) => {
+            let shown = |value: &serde_json::Value| {
+                let text = value.to_string();
+                let short: String = text.chars().take(SHOWN_CHARS).collect();
+                let more = if short.len() < text.len() { "…" } else { "" };
+                format!("{}{more}", show::printable(&short))
+            };
+            let (recorded, now) = (shown(&difference.recorded), shown(&difference.now));
+            let at = show::printable(&difference.at);
+            line.push_str(&format!(", parts at {at}\n    recorded: {recorded}\n    now:      {now}"));
+        }
+    }
+    for what in &page.not_recorded {
+        line.push_str(&format!("\n    not recorded: {}", show::printable(what)));
+    }
+    line
+}
+
+/// A recording from a file.
+pub(super) async fn read(path: PathBuf) -> anyhow::Result<Recording> {
+    tokio::task::spawn_blocking(move || {
+        Recording::read(&path).with_context(|| format!("{} is not played", path.display()))
+    })
+    .await?
+}
+
+/// A component from a file or a folder.
+pub(super) async fn open(path: PathBuf) -> anyhow::Result<Component> {
+    let path = tokio::task::spawn_blocking(move || component::find(&path)).await??;
+    Component::open(&path).await
+}
+
+async fn shipped(digest: &str) -> anyhow::Result<Option<Component>> {
+    let is_it = |bytes: &&&[u8]| tributary_core::hash::Sha256Hash::of(bytes).to_string() == digest;
+    match SHIPPED.iter().find(is_it) {
+        Some(bytes) => Ok(Some(Component::install(bytes.to_vec()).await?)),
+        None => Ok(None),
+    }
+}
