@@ -528,8 +528,29 @@ async fn the_operator_makes_accounts_members_and_keys_at_the_command_line() {
         caller.get(&path).await.ok();
         let listed = run(&["key", "list", "shop"]);
         assert!(listed.contains("Shop backend") && !listed.contains(&caller.bearer), "{listed}");
-        run(&["key", "revoke", "shop", &text(&key["id"])]);
-        eventually("the key to be refused", async || (caller.get(&path).await.status == 401).then_some(())).await;
+        let rotate = |id: &Value, overlap: &[&str]| -> Value {
+            let id = text(id);
+            let arguments = [&["key", "rotate", "shop", &id, "--json"], overlap].concat();
+            serde_json::from_str(&run(&arguments)).unwrap()
+        };
+        let second = rotate(&key["id"], &[]);
+        assert_eq!((&second["replaces"], &second["scopes"]), (&key["id"], &json!(["chat"])));
+        let next = Caller { server: &server, bearer: text(&second["key"]) };
+        next.get(&path).await.ok();
+        caller.get(&path).await.ok();
+        let listed = run(&["key", "list", "shop"]);
+        let until = text(&second["old_until"])[..16].replace('T', " ");
+        assert!(listed.contains(&format!("until {until}")) && listed.contains("active"), "{listed}");
+        let third = rotate(&second["id"], &["--overlap", "0s"]);
+        eventually("the key to be refused", async || (next.get(&path).await.status == 401).then_some(())).await;
+        caller.get(&path).await.ok();
+        let last = Caller { server: &server, bearer: text(&third["key"]) };
+        last.get(&path).await.ok();
+        let id = text(&third["id"]);
+        let words = run(&["key", "rotate", "shop", &id, "--overlap", "2h"]);
+        assert!(words.contains("shown once; the old one goes on until") && words.contains("trib_live_"), "{words}");
+        run(&["key", "revoke", "shop", &id]);
+        eventually("the key to be refused", async || (last.get(&path).await.status == 401).then_some(())).await;
 
         let set: Value = serde_json::from_str(&run(&["user", "set-password", "ada@example.com", "--json"])).unwrap();
         eventually("the session to be ended", async || (ada.get(&path).await.status == 401).then_some(())).await;
@@ -539,14 +560,21 @@ async fn the_operator_makes_accounts_members_and_keys_at_the_command_line() {
         run(&["user", "activate", "ada@example.com"]);
         log_in(&set["password"]).await.ok();
         let audit = server.get("/api/v1/audit?actor=operator").await.ok().to_string();
-        for action in ["user add", "workspace set-member", "key create", "key revoke", "user set-password"] {
+        for action in
+            ["user add", "workspace set-member", "key create", "key rotate", "key revoke", "user set-password"]
+        {
             assert!(audit.contains(&format!("tributary {action}")), "{action}: {audit}");
         }
 
+        let (key_id, nobody) = (text(&key["id"]), "00000000-0000-0000-0000-000000000000".to_owned());
         for (wrong, part) in [
             (vec!["user", "deactivate", "nobody@example.com"], "user list"),
             (vec!["workspace", "members", "nowhere"], "workspace list"),
             (vec!["key", "create", "shop", "k", "--scope", "everything"], "knowledge:read"),
+            (vec!["key", "rotate", "shop", &key_id], "rotate the one that replaced it"),
+            (vec!["key", "rotate", "shop", &nobody], "key list"),
+            (vec!["key", "rotate", "shop", &nobody, "--overlap", "31d"], "30d at most"),
+            (vec!["key", "rotate", "shop", &nobody, "--overlap", "soon"], "24h"),
             (vec!["workspace", "set-member", "shop", "ada@example.com", "king"], "viewer, editor, admin and owner"),
         ] {
             let (ok, output) = server.command(&wrong);

@@ -156,10 +156,9 @@ async fn held_deletions_are_looked_at_and_approved_or_dismissed() {
         let healthy = server.get(&source).await.ok();
         assert_eq!((&healthy["health"], &healthy["health_reason"]), (&json!("healthy"), &json!(null)), "{name}");
         assert!(healthy["last_success_at"].is_string() && healthy["last_change_at"].is_string(), "{name}: {healthy}");
-        for n in 0..60 {
-            fs::remove_file(folder.path().join(format!("{n:04}.md"))).unwrap();
-        }
+        let remove = || (0..60).for_each(|n| fs::remove_file(folder.path().join(format!("{n:04}.md"))).unwrap());
         for decision in ["dismiss", "approve"] {
+            remove();
             let run = server.sync(&source).await;
             assert_eq!(run["error"]["code"], "deletions_held", "{name}: {run}");
             let sick = server.get(&source).await.ok();
@@ -187,6 +186,15 @@ async fn held_deletions_are_looked_at_and_approved_or_dismissed() {
             server.post(&decide, json!({ "note": "again" })).await.problem(409, "nothing_held");
             let calm = server.get(&source).await.ok();
             assert_eq!((&calm["health"], &calm["health_reason"]), (&json!("healthy"), &json!(null)), "{name}: {calm}");
+            if decision == "dismiss" {
+                let again = server.sync(&source).await;
+                assert_eq!((&again["status"], &again["error"]), (&json!("succeeded"), &json!(null)), "{name}: {again}");
+                assert_eq!(server.get(&source).await.ok()["health"], "healthy", "{name}: it was decided");
+                assert_eq!(server.documents(&workspace).await.len(), 100, "{name}: and they stay");
+                // Found again and gone again is another matter.
+                library(folder.path(), 100);
+                server.sync(&source).await;
+            }
         }
         assert_eq!(server.documents(&workspace).await.len(), 40, "{name}");
 

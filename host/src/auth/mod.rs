@@ -36,7 +36,7 @@ use tributary_store::{ApiKey, Db};
 pub use accounts::{Accepted, NewAccount};
 pub use bootstrap::{FirstAdmin, Given, generate_password};
 pub use keys::{Environment, Kind, Secret};
-pub use new_keys::{MadeKey, NewKey};
+pub use new_keys::{LONGEST_OVERLAP_S, MadeKey, NewKey};
 pub use passwords::Passwords;
 pub use sessions::{IDLE, LoggedIn, Origin};
 pub use tokens::{ACCESS_TOKEN_LIFETIME, Jwk, Tokens};

@@ -11,8 +11,8 @@ use tributary_store::{ApiKey, KeyRotation, NextKey, TenantDb};
 use super::{Auth, Error, Kind, NewWidget, Secret};
 
 const LONGEST_NAME: usize = 100;
-/// How long the key before may go on after a rotation, at most.
-const LONGEST_OVERLAP_S: i64 = 30 * 86_400;
+/// How long the key before may go on after a rotation, at most, in seconds.
+pub const LONGEST_OVERLAP_S: i64 = 30 * 86_400;
 const DEFAULT_OVERLAP_S: i64 = 86_400;
 
 /// What is asked of a new key.

@@ -121,6 +121,7 @@ impl TenantDb {
         let mut held = None;
         let mut open_hold = None;
         if let Some(source) = &source {
+            let accepted = finish.allow_deletions || run.accept_deletions;
             // A traversal under an older configuration says nothing about the documents of this one.
             let prune = finish.prune.filter(|_| source.config_revision == run.config_revision);
             let missing = match prune {
@@ -128,20 +129,21 @@ impl TenantDb {
                     let prune = holds::guard(&mut cx, self.key(), source.id).await?.unwrap_or(default);
                     // What a dry run's connector called gone is still there.
                     let gone = if dry { preview::deleted(&mut cx, self.key(), run.id).await? } else { HashSet::new() };
-                    Some(Missing::of(&mut cx, self.key(), &run, prune, &gone).await?)
+                    let kept = if accepted { HashSet::new() } else { self.kept(&mut cx, &run).await? };
+                    Some(Missing::of(&mut cx, self.key(), &run, prune, &gone, &kept).await?)
                 }
                 None => None,
             };
-            held = missing.as_ref().filter(|missing| missing.suspicious).map(|missing| missing.held);
-            if finish.allow_deletions || run.accept_deletions {
-                held = None;
-            }
+            held = missing.as_ref().filter(|missing| missing.suspicious && !accepted).map(|missing| missing.held);
             match &missing {
                 Some(missing) if dry => self.preview_deletions(&mut cx, run.id, &missing.documents).await?,
                 Some(missing) if held.is_none() => self.prune(&mut cx, &run, missing, finish.now).await?,
                 _ => {}
             }
             if !dry {
+                if missing.is_some() {
+                    self.end_dismissals(&mut cx, &run, accepted).await?;
+                }
                 open_hold = self.settle_hold(&mut cx, &run, missing.as_ref(), held, finish.now).await?;
             }
         }
@@ -239,7 +241,7 @@ impl TenantDb {
     }
 }
 
-/// What a traversal did not name.
+/// What a traversal did not name, but for what a person keeps all the same.
 pub(crate) struct Missing {
     /// Live documents of the source.
     pub(crate) documents: Vec<Uuid>,
@@ -247,11 +249,18 @@ pub(crate) struct Missing {
     pub(crate) held: Held,
     /// It looks like a source gone missing rather than like deletions.
     suspicious: bool,
-    seen: Seen,
+    pub(crate) seen: Seen,
 }
 
 impl Missing {
-    async fn of(cx: &mut Cx, workspace: Uuid, run: &Run, prune: Prune, gone: &HashSet<Uuid>) -> Result<Self> {
+    async fn of(
+        cx: &mut Cx,
+        workspace: Uuid,
+        run: &Run,
+        prune: Prune,
+        gone: &HashSet<Uuid>,
+        kept: &HashSet<Uuid>,
+    ) -> Result<Self> {
         let seen = Seen::of(cx, workspace, run.id).await?;
         let mut live = 0;
         let mut documents = Vec::new();
@@ -269,12 +278,11 @@ impl Missing {
             )?;
             let full = rows.len() == SLICE;
             for (external_id, id, container) in rows {
-                if gone.contains(&id) {
-                    after = external_id;
-                    continue;
-                }
-                live += 1;
-                if !seen.document(&external_id, container.as_deref()) {
+                let missed = !seen.document(&external_id, container.as_deref());
+                // Judged as if the source did not have them.
+                let left_out = gone.contains(&id) || (missed && kept.contains(&id));
+                live += i64::from(!left_out);
+                if missed && !left_out {
                     documents.push(id);
                 }
                 after = external_id;
@@ -318,7 +326,7 @@ impl Held {
 }
 
 /// Says how a source is doing after a run, since when, and why.
-async fn condition(
+pub(crate) async fn condition(
     cx: &mut Cx,
     workspace: Uuid,
     source: SourceId,

@@ -2,6 +2,12 @@
 //!
 //! A hold belongs to the run that missed the documents. It shrinks when a later run names some of them, and ends when a later complete
 //! traversal judges anew. Approving deletes only what nothing has touched or named since.
+//!
+//! What was dismissed is remembered document by document, in the list of the dismissed hold: it is neither held nor deleted for being
+//! missing, until a run names it, the source is configured anew, or somebody accepts deletions unseen. Others that go missing are judged
+//! without it.
+
+use std::collections::HashSet;
 
 use serde::Serialize;
 use tributary_core::{DocumentId, Instant, Position, RunId, SourceId, contract::Gone, run::Run, source::Health};
@@ -18,6 +24,9 @@ use crate::{
     sources,
     tenant::TenantDb,
 };
+
+/// The decision to keep what a run missed.
+const DISMISSED: &str = "dismissed";
 
 /// Deletions that wait for a decision.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +77,12 @@ struct HeldRow {
     external_id: String,
     container: Option<String>,
     change_seq: i64,
+}
+
+/// What became of the list of a hold after a run.
+struct TakenOut {
+    found: i64,
+    left: i64,
 }
 
 #[derive(Serialize)]
@@ -258,7 +273,7 @@ impl TenantDb {
         Ok(Approval::Deleted { deleted, kept, position })
     }
 
-    /// Keeps what a run would have deleted, with a note why. False: nothing of this run is held.
+    /// Keeps what a run would have deleted, with a note why, also from the runs that come. False: nothing of this run is held.
     pub async fn dismiss_deletions(
         &self,
         source: SourceId,
@@ -276,10 +291,47 @@ impl TenantDb {
         if open(&mut cx, self.key(), source).await?.is_none_or(|hold| hold.run_id != run) {
             return Ok(false);
         }
-        self.decide(&mut cx, run, "dismissed", Some(note), Some(by), now).await?;
+        self.decide(&mut cx, run, DISMISSED, Some(note), Some(by), now).await?;
         self.calm(&mut cx, source, false, now).await?;
         cx.commit().await?;
         Ok(true)
+    }
+
+    /// Dismissed holds of a source that documents are still kept for, and the revisions they are of.
+    async fn dismissed(&self, cx: &mut Cx, source: SourceId) -> Result<Vec<(RunId, i64)>> {
+        let rows = q!(
+            cx,
+            fetch_all as (Uuid, i64),
+            "SELECT run_id, config_revision FROM deletion_hold WHERE workspace_id = $1 AND source_id = $2 AND keeps",
+            self.key(),
+            source.0
+        )?;
+        Ok(rows.into_iter().map(|(run, revision)| (run.into(), revision)).collect())
+    }
+
+    /// Documents that stay although a run misses them, since somebody has seen that and said so.
+    pub(crate) async fn kept(&self, cx: &mut Cx, run: &Run) -> Result<HashSet<Uuid>> {
+        let mut kept = HashSet::new();
+        for (hold, revision) in self.dismissed(cx, run.source_id).await? {
+            let mut after = Uuid::nil();
+            while revision == run.config_revision {
+                let rows = self.held_slice(cx, hold, after).await?;
+                let Some(last) = rows.last() else { break };
+                after = last.id;
+                kept.extend(rows.into_iter().map(|row| row.id));
+            }
+        }
+        Ok(kept)
+    }
+
+    /// After a complete traversal: dismissals of another configuration are over, and all when deletions were accepted unseen.
+    pub(crate) async fn end_dismissals(&self, cx: &mut Cx, run: &Run, accepted: bool) -> Result<()> {
+        for (hold, revision) in self.dismissed(cx, run.source_id).await? {
+            if accepted || revision != run.config_revision {
+                self.forget(cx, hold).await?;
+            }
+        }
+        Ok(())
     }
 
     /// After a run: what it named is not missing any more, and a complete traversal judges anew. What is open then.
@@ -292,9 +344,24 @@ impl TenantDb {
         now: Instant,
     ) -> Result<Option<Hold>> {
         let before = open(cx, self.key(), run.source_id).await?;
+        let dismissed = self.dismissed(cx, run.source_id).await?;
+        let named;
+        let seen = match missing {
+            Some(missing) => &missing.seen,
+            None if before.is_none() && dismissed.is_empty() => return Ok(None),
+            None => {
+                named = Seen::of(cx, self.key(), run.id).await?;
+                &named
+            }
+        };
+        for (hold, _) in dismissed {
+            if self.take_out(cx, hold, seen).await?.left == 0 {
+                self.forget(cx, hold).await?;
+            }
+        }
         let Some(missing) = missing else {
             let Some(before) = before else { return Ok(None) };
-            return self.shrink(cx, run, before, now).await;
+            return self.shrink(cx, seen, before, now).await;
         };
         if let Some(before) = before {
             self.decide(cx, before.run_id, "superseded", None, None, now).await?;
@@ -337,34 +404,15 @@ impl TenantDb {
         Ok(Some(hold))
     }
 
-    /// Takes out of a hold what a run named.
-    async fn shrink(&self, cx: &mut Cx, run: &Run, mut hold: Hold, now: Instant) -> Result<Option<Hold>> {
-        let seen = Seen::of(cx, self.key(), run.id).await?;
-        let mut found = Vec::new();
-        let mut after = Uuid::nil();
-        loop {
-            let rows = self.held_slice(cx, hold.run_id, after).await?;
-            let Some(last) = rows.last() else { break };
-            after = last.id;
-            let named = rows.iter().filter(|row| seen.document(&row.external_id, row.container.as_deref()));
-            found.extend(named.map(|row| row.id));
-        }
-        for slice in found.chunks(SLICE) {
-            q!(
-                cx,
-                execute,
-                "DELETE FROM held_deletion WHERE workspace_id = $1 AND run_id = $2 AND document_id IN {ids $3}",
-                self.key(),
-                hold.run_id.0,
-                json_list(slice)?
-            )?;
-        }
-        hold.held.unseen -= i64::try_from(found.len()).unwrap_or(i64::MAX);
-        if hold.held.unseen <= 0 {
+    /// Takes out of an open hold what a run named.
+    async fn shrink(&self, cx: &mut Cx, seen: &Seen, mut hold: Hold, now: Instant) -> Result<Option<Hold>> {
+        let TakenOut { found, left } = self.take_out(cx, hold.run_id, seen).await?;
+        if left == 0 {
             self.decide(cx, hold.run_id, "superseded", None, None, now).await?;
             return Ok(None);
         }
-        if !found.is_empty() {
+        hold.held.unseen -= found;
+        if found > 0 {
             q!(
                 cx,
                 execute,
@@ -375,6 +423,32 @@ impl TenantDb {
             )?;
         }
         Ok(Some(hold))
+    }
+
+    /// Takes out of the list of a hold what a run named.
+    async fn take_out(&self, cx: &mut Cx, hold: RunId, seen: &Seen) -> Result<TakenOut> {
+        let (mut found, mut all) = (Vec::new(), 0);
+        let mut after = Uuid::nil();
+        loop {
+            let rows = self.held_slice(cx, hold, after).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.id;
+            all += rows.len();
+            let named = rows.iter().filter(|row| seen.document(&row.external_id, row.container.as_deref()));
+            found.extend(named.map(|row| row.id));
+        }
+        for slice in found.chunks(SLICE) {
+            q!(
+                cx,
+                execute,
+                "DELETE FROM held_deletion WHERE workspace_id = $1 AND run_id = $2 AND document_id IN {ids $3}",
+                self.key(),
+                hold.0,
+                json_list(slice)?
+            )?;
+        }
+        let count = |documents| i64::try_from(documents).unwrap_or(i64::MAX);
+        Ok(TakenOut { found: count(found.len()), left: count(all - found.len()) })
     }
 
     async fn held_slice(&self, cx: &mut Cx, run: RunId, after: Uuid) -> Result<Vec<HeldRow>> {
@@ -391,7 +465,7 @@ impl TenantDb {
         )?)
     }
 
-    /// Closes a hold; the list of its documents is not needed any more.
+    /// Closes a hold. The list of its documents is of use only after a dismissal.
     async fn decide(
         &self,
         cx: &mut Cx,
@@ -404,15 +478,29 @@ impl TenantDb {
         q!(
             cx,
             execute,
-            "UPDATE deletion_hold SET decision = $3, note = $4, decided_by = $5, decided_at = $6 WHERE workspace_id = $1 AND run_id = $2",
+            "UPDATE deletion_hold SET decision = $3, note = $4, decided_by = $5, decided_at = $6, keeps = $7
+             WHERE workspace_id = $1 AND run_id = $2",
             self.key(),
             run.0,
             decision,
             note,
             by,
-            now
+            now,
+            decision == DISMISSED
         )?;
-        q!(cx, execute, "DELETE FROM held_deletion WHERE workspace_id = $1 AND run_id = $2", self.key(), run.0)?;
+        if decision == DISMISSED { Ok(()) } else { self.forget(cx, run).await }
+    }
+
+    /// Forgets which documents a hold is about.
+    async fn forget(&self, cx: &mut Cx, hold: RunId) -> Result<()> {
+        q!(
+            cx,
+            execute,
+            "UPDATE deletion_hold SET keeps = FALSE WHERE workspace_id = $1 AND run_id = $2",
+            self.key(),
+            hold.0
+        )?;
+        q!(cx, execute, "DELETE FROM held_deletion WHERE workspace_id = $1 AND run_id = $2", self.key(), hold.0)?;
         Ok(())
     }
 

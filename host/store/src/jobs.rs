@@ -12,6 +12,8 @@ use sqlx::types::Json;
 use tributary_core::{
     Instant, JobId, WorkspaceId,
     job::{Lease, NewJob, Priority, Work},
+    run::{Run, RunError, RunKind, RunStatus},
+    source::Health,
 };
 use uuid::Uuid;
 
@@ -19,7 +21,9 @@ use crate::{
     db::Cx,
     dialect::q,
     error::{Error, Result, missing},
+    finish::{self, FinishRun},
     rows::json_list,
+    runs, schedules, sources,
     tenant::{SystemDb, TenantDb},
 };
 
@@ -357,17 +361,34 @@ fn told(error: &str) -> String {
     error.chars().filter(|c| *c != '\0').take(ERROR_CHARS).collect()
 }
 
-/// Fails the runs of jobs that were given up.
+/// Fails the runs of jobs that were given up, as their worker would: their sources are failing, and pause when that comes too often.
 pub(crate) async fn fail_runs(cx: &mut Cx, jobs: &[Uuid], code: &str, detail: &str) -> Result<()> {
-    q!(
+    let runs = q!(
         cx,
-        execute,
-        "UPDATE run SET status = 'failed', finished_at = {now}, error_code = $2, error_detail = $3
-         WHERE job_id IN {ids $1} AND finished_at IS NULL",
-        json_list(jobs)?,
-        code,
-        detail
+        fetch_all as (Uuid, Uuid, Uuid, Instant),
+        "SELECT workspace_id, id, source_id, {now} AS now FROM run WHERE job_id IN {ids $1} AND finished_at IS NULL",
+        json_list(jobs)?
     )?;
+    // One after the other: they are few, since each was tried many times.
+    for (workspace, id, source, now) in runs {
+        // A deleted source's run still ends.
+        let source = match sources::lock(cx, workspace, source.into()).await {
+            Ok(source) => Some(source),
+            Err(Error::NotFound(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let run = Run::try_from(runs::lock(cx, workspace, id.into()).await?)?;
+        if run.status.is_final() {
+            continue;
+        }
+        let error = RunError { code: code.to_owned(), detail: detail.to_owned(), config_pointer: None };
+        let finish = FinishRun::with(run.id, RunStatus::Failed, Some(error.clone()), Some(Health::Failing), now);
+        finish::end(cx, workspace, &finish).await?;
+        if let Some(source) = source.filter(|_| run.kind != RunKind::DryRun) {
+            finish::condition(cx, workspace, source.id, &finish, Some(error), false).await?;
+            schedules::pause_if_failing(cx, workspace, &source, now).await?;
+        }
+    }
     Ok(())
 }
 

@@ -75,8 +75,93 @@ async fn dismissed_deletions_stay_and_the_source_is_healthy_again() {
             world.name()
         );
         assert!(world.tenant.find_hold(world.source.id).await.unwrap().is_none());
-        // The next sync judges anew.
-        assert!(world.sync(numbered(0..40)).await.held.is_some());
+    }
+}
+
+/// Like [`held`], and dismissed.
+async fn dismissed(world: &World) {
+    let hold = held(world).await;
+    assert!(world.tenant.dismiss_deletions(world.source.id, hold.run_id, "wait", "user:ada", at(200)).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_was_dismissed_is_not_held_again() {
+    for world in worlds().await {
+        dismissed(&world).await;
+        for _ in 0..2 {
+            let again = world.sync(numbered(0..40)).await;
+            assert_eq!((again.run.status, again.held), (RunStatus::Succeeded, None), "{}", world.name());
+            assert!(world.tenant.find_hold(world.source.id).await.unwrap().is_none());
+            assert_eq!((world.live().await.len(), health(&world).await), (100, (Health::Healthy, None)));
+        }
+        // Nor deleted, when there are so many others that it looks like few.
+        assert_eq!(
+            world.sync((0..40).chain(100..400).map(|n| draft(&format!("{n:03}"), "text")).collect()).await.held,
+            None
+        );
+        assert_eq!(world.live().await.len(), 400, "{}", world.name());
+        let dry = world.begin(RunKind::DryRun).await.finish(Some(Prune::default())).await;
+        assert_eq!(dry.run.counts.deleted, 340, "{}: a dry run says what a sync would do", world.name());
+    }
+}
+
+#[tokio::test]
+async fn others_that_go_missing_are_judged_without_what_was_dismissed() {
+    for world in worlds().await {
+        dismissed(&world).await;
+        // One more: a deletion like any other.
+        assert_eq!(world.sync(numbered(0..39)).await.held, None, "{}", world.name());
+        assert_eq!(world.live().await.len(), 99, "{}", world.name());
+        // Many more are held, and only they.
+        let more = |n: std::ops::Range<usize>| numbered(0..39).into_iter().chain(numbered(n)).collect::<Vec<_>>();
+        world.sync(more(200..300)).await;
+        let second = world.sync(more(200..220)).await;
+        assert_eq!(second.held, Some(Held { unseen: 80, live: 139 }), "{}", world.name());
+        let held = world.tenant.held_documents(second.run.id, None, 1_000).await.unwrap().items;
+        assert!(held.iter().all(|(_, name, _)| name.as_str() >= "220"), "{}", world.name());
+        // Both are remembered.
+        world.tenant.dismiss_deletions(world.source.id, second.run.id, "wait", "user:ada", at(200)).await.unwrap();
+        assert_eq!(world.sync(more(200..220)).await.held, None, "{}", world.name());
+        assert_eq!(world.live().await.len(), 199, "{}", world.name());
+        // Nothing at all is no deletion like any other.
+        assert_eq!(world.sync(Vec::new()).await.held, Some(Held { unseen: 59, live: 59 }), "{}", world.name());
+    }
+}
+
+#[tokio::test]
+async fn what_was_found_again_is_not_dismissed_any_more() {
+    for world in worlds().await {
+        dismissed(&world).await;
+        // Named by a run that says nothing about absence, and by a complete one.
+        let mut partial = world.begin(RunKind::Sync).await;
+        partial.commit(Page { drafts: vec![unchanged("040")], ..Page::default() }).await;
+        partial.finish(None).await;
+        world.sync(numbered(0..40).into_iter().chain([unchanged("041")]).collect()).await;
+        assert_eq!(world.live().await.len(), 99, "{}: it was found, and then it was gone", world.name());
+        world.sync(numbered(0..40)).await;
+        let live = world.live().await;
+        assert_eq!((live.len(), live.contains_key("042")), (98, true), "{}", world.name());
+        // All of them.
+        world.sync(numbered(0..100)).await;
+        assert_eq!(world.sync(numbered(0..40)).await.held, Some(Held { unseen: 60, live: 100 }), "{}", world.name());
+    }
+}
+
+#[tokio::test]
+async fn a_dismissal_ends_when_deletions_are_accepted_or_the_configuration_changes() {
+    for world in worlds().await {
+        dismissed(&world).await;
+        let update = SourceUpdate { config: Some(serde_json::json!({ "root": "new" })), ..Default::default() };
+        world.tenant.update_source(world.source.id, update).await.unwrap();
+        let anew = world.sync(numbered(0..40)).await;
+        assert_eq!(anew.held, Some(Held { unseen: 60, live: 100 }), "{}", world.name());
+        world.tenant.dismiss_deletions(world.source.id, anew.run.id, "wait", "user:ada", at(200)).await.unwrap();
+
+        let new = tributary_store::NewRun { accept_deletions: true, ..world.new_run() };
+        let mut accepting = world.begin_with(new).await;
+        accepting.commit(Page { drafts: numbered(0..40), ..Page::default() }).await;
+        let finished = accepting.finish(Some(Prune::default())).await;
+        assert_eq!((finished.run.counts.deleted, world.live().await.len()), (60, 40), "{}", world.name());
     }
 }
 

@@ -1,6 +1,9 @@
 //! Jobs: claimed once, fenced, handed back, given up.
 
-use tributary_core::run::{RunKind, RunStatus, WaitingFor};
+use tributary_core::{
+    run::{RunKind, RunStatus, WaitingFor},
+    source::Health,
+};
 use tributary_store::{Error, Heartbeat, NewRun};
 
 use crate::support::{HOUR_MS, Page, World, at, draft, new_source, workspace, worlds};
@@ -87,6 +90,9 @@ async fn a_job_whose_workers_are_always_lost_is_given_up_and_its_run_fails() {
         let run = world.tenant.get_run(run_id).await.unwrap();
         assert_eq!((claims, run.status), (25, RunStatus::Failed), "{}", world.name());
         assert_eq!(run.error.unwrap().code, "worker_lost");
+        let source = world.tenant.get_source(world.source.id).await.unwrap();
+        let reason = source.condition.reason.map(|reason| reason.code);
+        assert_eq!((source.health, reason.as_deref()), (Health::Failing, Some("worker_lost")), "{}", world.name());
         world.tenant.create_run(world.new_run()).await.unwrap();
     }
 }

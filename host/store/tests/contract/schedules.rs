@@ -381,3 +381,19 @@ async fn a_source_that_is_synced_by_hand_alone_is_not_paused() {
         assert_eq!(world.tenant.get_source(world.source.id).await.unwrap().pause, None, "{}", world.name());
     }
 }
+
+#[tokio::test]
+async fn runs_whose_workers_are_lost_pause_their_source_as_well() {
+    for world in worlds().await {
+        let source_id = syncing(&world, "lost", 1_000).await;
+        let update = SourceUpdate { pause_after_failures: Some(1), ..SourceUpdate::default() };
+        world.tenant.update_source(source_id, update).await.unwrap();
+        world.tenant.create_run(tributary_store::NewRun { source_id, ..world.new_run() }).await.unwrap();
+        // A lease of no time is lost at once.
+        while !world.system.claim(&["sync"], "w", 0, 1).await.unwrap().is_empty() {}
+        let pause = world.tenant.get_source(source_id).await.unwrap().pause.unwrap();
+        assert_eq!(pause.reason, PauseReason::Failures, "{}", world.name());
+        assert!(pause.note.contains("stopped again and again"), "{}", pause.note);
+        assert_eq!(next(&world, source_id).await, None, "{}", world.name());
+    }
+}

@@ -23,7 +23,7 @@ use tributary_core::{
     source::Health,
 };
 use tributary_store::{
-    ApiKey, Approval, CancelRequest, DocumentFilter, Error, FinishRun, Fired, Firing, Heartbeat, Invitation,
+    ApiKey, Approval, CancelRequest, DocumentFilter, Error, FinishRun, Finished, Fired, Firing, Heartbeat, Invitation,
     KeepVersions, KeyRotation, KeyUse, Moved, NewAnswer, NewQuestion, NewRun, NewSource, NewUser, NextKey, PageCommit,
     Prune, PurgeDeleted, Purged, Push, Restored, RetryRequest, SealedValue, SourceUpdate, SystemDb, TenantDb, testing,
 };
@@ -40,6 +40,8 @@ struct Same {
     scheduled: SourceId,
     /// Deleted, with a document.
     deleted: SourceId,
+    /// With a document that a person keeps though no run finds it.
+    keeping: SourceId,
     run: RunId,
     dry: RunId,
     held: RunId,
@@ -201,10 +203,63 @@ async fn full() -> (World, Same, Side) {
     system.record_key_use(&[used], at(5)).await.unwrap();
 
     let (source, invitation, key) = (world.source.id, invitation.id, made.id);
-    let same =
-        Same { source, scheduled, deleted, run, dry, held, documents, thread, message, owner, viewer, invitation, key };
+    let keeping = tenant.create_source(new_source("keeping")).await.unwrap().id;
+    tenant.set_deletion_guard(keeping, Some((0, 0))).await.unwrap();
+    traverse(tenant, keeping, &["k", "l"], true).await;
+    let missed = traverse(tenant, keeping, &["l"], true).await;
+    assert_eq!(missed.held.unwrap().unseen, 1);
+    assert!(tenant.dismiss_deletions(keeping, missed.run.id, "wait", "user:ada", at(4)).await.unwrap());
+    let same = Same {
+        source,
+        scheduled,
+        deleted,
+        keeping,
+        run,
+        dry,
+        held,
+        documents,
+        thread,
+        message,
+        owner,
+        viewer,
+        invitation,
+        key,
+    };
     let side = side(&world, world.workspace.id, lease).await;
     (world, same, side)
+}
+
+/// A run that names these, and says whether they are all.
+async fn traverse(tenant: &TenantDb, source_id: SourceId, names: &[&str], all: bool) -> Finished {
+    let new = NewRun {
+        source_id,
+        kind: RunKind::Push,
+        trigger: Trigger::Api,
+        accept_deletions: false,
+        connector: None,
+        now: at(3),
+    };
+    let run_id = tenant.create_run(new).await.unwrap();
+    let page = PageCommit {
+        run_id,
+        source_id,
+        page_no: 0,
+        drafts: names.iter().map(|name| draft(name, "kept")).collect(),
+        containers: vec![],
+        deletes: vec![],
+        failed: vec![],
+        state: BTreeMap::new(),
+        cursor: None,
+        traversal: None,
+        progress: None,
+        bytes: 1,
+        requests: 1,
+        basis: BASIS.to_owned(),
+        now: at(3),
+    };
+    tenant.commit_page(None, page).await.unwrap();
+    let finish = FinishRun::with(run_id, RunStatus::Succeeded, None, Some(Health::Healthy), at(4));
+    tenant.finish_run(None, FinishRun { prune: all.then(Prune::default), ..finish }).await.unwrap()
 }
 
 /// A source that was deleted, with a document, a container, a memory and a failed item.
@@ -559,7 +614,14 @@ async fn write(world: &World, side: &Side, same: &Same) {
         names
     };
     let all = DocumentFilter::default();
-    assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["b", "d", "e"]);
+    assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["b", "d", "e", "k", "l"]);
+    // What was dismissed stays dismissed, until it is found again.
+    for _ in 0..2 {
+        let without = traverse(tenant, same.keeping, &["l"], true).await;
+        assert_eq!((without.held, without.run.counts.deleted), (None, 0));
+    }
+    traverse(tenant, same.keeping, &["k"], false).await;
+    assert!(traverse(tenant, same.keeping, &["l"], true).await.held.is_some());
 
     // Another run misses all there is.
     tenant.set_deletion_guard(same.source, None).await.unwrap();
@@ -614,11 +676,11 @@ async fn write(world: &World, side: &Side, same: &Same) {
     tenant.delete_invitation(same.invitation).await.unwrap();
     assert_eq!(tenant.delete_source(same.scheduled, "user:ada", at(70)).await.unwrap(), None, "it has no documents");
     tenant.delete_source(same.source, "user:ada", at(71)).await.unwrap().unwrap();
-    assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["p"]);
+    assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["k", "l", "p"]);
     undo(world, side, same).await;
-    assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["a", "b", "d", "e", "p"]);
+    assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["a", "b", "d", "e", "k", "l", "p"]);
     purge(world, side, same).await;
-    assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["a", "b", "d", "e", "p"]);
+    assert_eq!(names(tenant.list_documents(&all, None, 100).await.unwrap()), ["a", "b", "d", "e", "k", "l", "p"]);
 }
 
 /// Bringing back what was deleted, and moving it.
