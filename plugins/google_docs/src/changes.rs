@@ -102,7 +102,8 @@ impl Puller<'_> {
     /// Whether the ledger tells of the folders that were listed. It hides them in a run that reads everything, or failed items, again.
     fn marks_are_offered(&self) -> Result<bool, Failure> {
         let Some(Root { id, .. }) = self.roots.first() else { return Ok(true) };
-        Ok(self.host.lookup(&[fingerprint::folder_key(id)])?.into_iter().next().flatten().is_some())
+        let mark = self.host.lookup(&[fingerprint::folder_key(id)])?.into_iter().next().flatten();
+        Ok(mark.is_some_and(|mark| fingerprint::unmark(self.places.listing, &mark).is_some()))
     }
 
     /// What the ledger knows of each: as a document, a folder, a shortcut.
@@ -112,8 +113,9 @@ impl Puller<'_> {
             ids.flat_map(|id| [id.to_owned(), fingerprint::folder_key(id), fingerprint::shortcut_key(id)]).collect();
         let mut answers = if asked.is_empty() { Vec::new() } else { self.host.lookup(&asked)? }.into_iter();
         let mut next = || answers.next().flatten();
+        let of_now = |mark: Option<String>| Some(fingerprint::unmark(self.places.listing, &mark?)?.to_owned());
         let known = |change: &FileChange| match change.file_id {
-            Some(_) => Known { document: next(), folder: next(), shortcut: next() },
+            Some(_) => Known { document: next(), folder: of_now(next()), shortcut: of_now(next()) },
             None => Known::default(),
         };
         Ok(changes.iter().map(known).collect())

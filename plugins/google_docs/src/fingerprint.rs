@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::{places::Place, wire::File};
 
 /// Longest fingerprint of a folder that holds its path; a longer one holds a digest of it.
-const MAX_PATH_BYTES: usize = 440;
+const MAX_PATH_BYTES: usize = 400;
 
 /// Hex digits of a digest over parts that cannot run into each other.
 pub(crate) fn digest(parts: &[&str]) -> String {
@@ -45,6 +45,18 @@ pub(crate) fn of_folder(place: &Place) -> String {
 pub(crate) fn place_of_folder(fingerprint: &str) -> Option<Place> {
     let path = fingerprint.get(1..)?;
     Some(Place { path: serde_json::from_str(path).ok()?, by_shortcut: is_by_shortcut(fingerprint) })
+}
+
+/// A mark of a folder or shortcut in the ledger. It holds the number of the listing that found it: the host may keep marks of what
+/// a listing did not name, when it holds the deletions for a person to decide.
+pub(crate) fn mark(listing: u64, text: &str) -> String {
+    format!("{listing}:{text}")
+}
+
+/// What a mark says, when it is of this listing.
+pub(crate) fn unmark(listing: u64, mark: &str) -> Option<&str> {
+    let (number, text) = mark.split_once(':')?;
+    (number.parse() == Ok(listing)).then_some(text)
 }
 
 /// Id of a folder's mark in the ledger.

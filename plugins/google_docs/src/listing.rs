@@ -55,13 +55,15 @@ impl Puller<'_> {
 
     /// Everything below is listed: the folders' marks, as many as the page takes.
     fn leave_level(&mut self) -> Result<Step, Failure> {
-        let Some(level) = self.cursor.levels.last_mut() else { return Ok(Step::Went) };
-        while let Some(folder) = level.folders.last() {
+        while let Some(level) = self.cursor.levels.last_mut()
+            && !level.folders.is_empty()
+        {
             if self.page.is_full() {
                 return Ok(Step::PageFull);
             }
-            self.page.mark(fingerprint::folder_key(&folder.id), fingerprint::of_folder(&folder.place));
-            level.folders.pop();
+            if let Some(folder) = level.folders.pop() {
+                self.mark(fingerprint::folder_key(&folder.id), &fingerprint::of_folder(&folder.place));
+            }
         }
         self.cursor.levels.pop();
         Ok(Step::Went)
@@ -205,7 +207,7 @@ impl Puller<'_> {
             Ok(target) => target,
             // A dead shortcut is nothing that anybody has to mend.
             Err(failure) if is_hidden(&failure) => {
-                self.page.mark(key, shortcut.target_id);
+                self.mark(key, &shortcut.target_id);
                 return Ok(Room::Left);
             }
             Err(failure) => return Err(failure),
@@ -227,7 +229,7 @@ impl Puller<'_> {
                 return Ok(Room::Full);
             }
         }
-        self.page.mark(key, target.id);
+        self.mark(key, &target.id);
         Ok(Room::Left)
     }
 

@@ -49,8 +49,8 @@ impl PageInMaking {
         self.max_items.min(256) as u32
     }
 
-    /// Adds a folder's or shortcut's mark for the ledger.
-    pub(crate) fn mark(&mut self, key: String, fingerprint: String) {
+    /// Adds something for the ledger alone.
+    pub(crate) fn remember(&mut self, key: String, fingerprint: String) {
         if self.changes.len() < self.max_items || self.places.contains_key(&key) {
             self.push(Change::container_read(key, fingerprint));
         }

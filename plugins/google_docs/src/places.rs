@@ -9,11 +9,10 @@ use crate::{api::Api, fingerprint, scope::Scope};
 
 /// Folders nest at most a hundred deep in a shared drive; more is a circle.
 const MAX_DEPTH: usize = 100;
-/// Longest name of a folder in a path, and most names.
+/// Longest name of a folder in a path, most names, and longest path in all: folders wait in the cursor with their paths.
 const MAX_NAME_CHARS: usize = 120;
-const MAX_NAMES: usize = 30;
-/// Longest path in all.
-const MAX_PATH_BYTES: usize = 1_000;
+const MAX_NAMES: usize = 12;
+const MAX_PATH_BYTES: usize = 600;
 
 /// A selected folder or drive, as it was when it was looked up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,13 +61,15 @@ pub(crate) struct Places<'a> {
     recursive: bool,
     /// The ledger's marks are true. While everything is listed they are not: that is what it is listed for.
     pub(crate) by_ledger: bool,
+    /// Number of the last listing of everything: older marks mean nothing.
+    pub(crate) listing: u64,
     known: HashMap<String, Option<Place>>,
 }
 
 impl<'a> Places<'a> {
-    pub(crate) fn new(host: &'a dyn Host, scope: &'a Scope, recursive: bool, roots: &[Root]) -> Self {
+    pub(crate) fn new(host: &'a dyn Host, scope: &'a Scope, recursive: bool, roots: &[Root], listing: u64) -> Self {
         let known = roots.iter().map(|root| (root.id.clone(), Some(Place::root(&root.name)))).collect();
-        Self { host, scope, recursive, by_ledger: false, known }
+        Self { host, scope, recursive, by_ledger: false, listing, known }
     }
 
     /// Where this folder lies; `None`: outside of what is selected, or not to be entered.
@@ -129,7 +130,8 @@ impl<'a> Places<'a> {
 
     fn remembered(&self, id: &str) -> Result<Option<Place>, Failure> {
         let known = self.host.lookup(&[fingerprint::folder_key(id)])?;
-        Ok(known.into_iter().next().flatten().as_deref().and_then(fingerprint::place_of_folder))
+        let known = known.into_iter().next().flatten();
+        Ok(known.as_deref().and_then(|mark| fingerprint::unmark(self.listing, mark)).and_then(fingerprint::place_of_folder))
     }
 }
 

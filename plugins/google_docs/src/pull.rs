@@ -31,6 +31,8 @@ pub(crate) const MAX_FOLDERS_BYTES: usize = 48 << 10;
 const MEMORY: &str = "sync";
 /// Key of the selected folders in the source's state.
 const ROOTS: &str = "roots";
+/// Key of the number of the last listing of everything in the source's state.
+const LISTING: &str = "listing";
 /// In the ledger: everything was listed with this configuration. Hidden when failed items are read again, so that a run for them
 /// lists everything.
 const SELECTION: &str = "selection";
@@ -45,7 +47,7 @@ pub(crate) fn pull(host: &dyn Host, config: &Config, request: &PullRequest) -> R
         Some(cursor) => (cursor, roots(host)?),
         None => begin(host, &api, &selection, request, &digest)?,
     };
-    let places = Places::new(host, &scope, config.recursive, &roots);
+    let places = Places::new(host, &scope, config.recursive, &roots, listing(host)?);
     let page = PageInMaking::new(request);
     let digest = &digest;
     Puller { host, api, config, scope: &scope, selection: &selection, digest, roots: &roots, places, page, cursor }.run()
@@ -90,6 +92,7 @@ fn list_everything(
     selection: &Selection,
 ) -> Result<(), Failure> {
     host.set_state(MEMORY, None)?;
+    host.set_state(LISTING, Some(&(listing(host)? + 1).to_string()))?;
     let pending = roots.iter().map(|root| Folder {
         id: root.id.clone(),
         place: Place::root(&root.name),
@@ -101,6 +104,10 @@ fn list_everything(
     cursor.everything = true;
     cursor.stage = Stage::Files;
     Ok(())
+}
+
+fn listing(host: &dyn Host) -> Result<u64, Failure> {
+    Ok(host.state(LISTING)?.and_then(|number| number.parse().ok()).unwrap_or(0))
 }
 
 fn roots(host: &dyn Host) -> Result<Vec<Root>, Failure> {
@@ -297,7 +304,7 @@ impl Puller<'_> {
             remember_roots(self.host, &roots)?;
             list_everything(self.host, &mut self.cursor, &roots, self.selection)?;
             (self.cursor.relist, self.cursor.entered, self.cursor.feed) = (false, Vec::new(), 0);
-            self.places = Places::new(self.host, self.scope, self.config.recursive, &roots);
+            self.places = Places::new(self.host, self.scope, self.config.recursive, &roots, listing(self.host)?);
         } else if self.cursor.entered.is_empty() {
             self.cursor.stage = Stage::End;
         } else {
@@ -320,7 +327,7 @@ impl Puller<'_> {
                 .map_err(|error| Failure::internal("state_unwritable", format!("The feeds cannot be written: {error}.")))?;
             self.host.set_state(MEMORY, Some(&text))?;
             if everything {
-                self.page.mark(SELECTION.to_owned(), self.digest.to_owned());
+                self.page.remember(SELECTION.to_owned(), self.digest.to_owned());
             }
         }
         let done = self.cursor.done;
@@ -342,6 +349,11 @@ impl Puller<'_> {
             return Err(Failure::source_contract("endless_pages", what));
         }
         Ok(())
+    }
+
+    /// Adds the mark of a folder or shortcut.
+    pub(crate) fn mark(&mut self, key: String, text: &str) {
+        self.page.remember(key, fingerprint::mark(self.places.listing, text));
     }
 
     pub(crate) fn item_done(&mut self) {
