@@ -20,7 +20,7 @@ const MAX_TRIES: u32 = 4;
 /// Files in a row after which it is not the files.
 const MAX_OUTAGE: u32 = 3;
 /// Files that are tried again in the next run.
-const MAX_RETRY: usize = 200;
+const MAX_RETRY: usize = 100;
 
 /// Media type that spreadsheets are exported in.
 pub(crate) const WORKBOOK: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";

@@ -23,9 +23,9 @@ const MAX_ANSWERS: u32 = 100_000;
 /// The longest pause that Google did not name itself.
 const LONGEST_WAIT_MS: u64 = 64_000;
 /// Bytes of the cursor from which on folders found are gone into before more are looked for. The host takes cursors of 64 KiB.
-pub(crate) const MANY_FOLDERS_BYTES: usize = 24 << 10;
+pub(crate) const MANY_FOLDERS_BYTES: usize = 14 << 10;
 /// Bytes of the cursor that folders may have in all; tokens and ids of files have the rest.
-pub(crate) const MAX_FOLDERS_BYTES: usize = 48 << 10;
+pub(crate) const MAX_FOLDERS_BYTES: usize = 52 << 10;
 
 /// Key of [`Memory`] in the source's state.
 const MEMORY: &str = "sync";
