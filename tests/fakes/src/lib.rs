@@ -3,6 +3,7 @@
 //! A [`Fake`] is a function from requests to answers with state of its own. Native tests of a connector put it behind a `TestHost`
 //! ([`script`]); black-box tests listen with it on the loopback address ([`serve`]). One file for each service.
 
+pub mod google;
 mod script;
 mod serve;
 
