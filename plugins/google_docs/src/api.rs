@@ -98,7 +98,8 @@ impl<'a> Api<'a> {
     }
 
     pub(crate) fn changes(&self, drive: Option<&str>, token: &str, page_size: u32) -> Result<ChangeList, Failure> {
-        let fields = format!("kind,nextPageToken,newStartPageToken,changes(removed,fileId,driveId,file({FILE_FIELDS}))");
+        let fields =
+            format!("kind,nextPageToken,newStartPageToken,changes(removed,fileId,driveId,file({FILE_FIELDS}))");
         let page_size = page_size.to_string();
         let mut parameters = vec![
             ("pageToken", token),

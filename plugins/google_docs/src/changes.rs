@@ -96,7 +96,9 @@ impl Puller<'_> {
         {
             return hidden;
         }
-        Failure::cursor_expired("Google does not know any more what changed since the last run; everything is read again.")
+        Failure::cursor_expired(
+            "Google does not know any more what changed since the last run; everything is read again.",
+        )
     }
 
     /// Whether the ledger tells of the folders that were listed. It hides them in a run that reads everything, or failed items, again.
@@ -165,7 +167,9 @@ impl Puller<'_> {
             return if root.name == file.name { Ok(Met::Dealt(Room::Left)) } else { self.left() };
         }
         let parent = match file.parents.first() {
-            Some(parent) if self.config.recursive && self.scope.enters(&file.name) => self.places.of(&self.api, parent)?,
+            Some(parent) if self.config.recursive && self.scope.enters(&file.name) => {
+                self.places.of(&self.api, parent)?
+            }
             _ => None,
         };
         match (parent.map(|parent| parent.child(&file.name)), known.folder.as_deref()) {
@@ -173,7 +177,8 @@ impl Puller<'_> {
             // The target of a shortcut, as before.
             (None, Some(known)) if fingerprint::is_by_shortcut(known) => Ok(Met::Dealt(Room::Left)),
             (Some(_), _) if self.cursor.everything => Ok(Met::LeaveToNextRun),
-            (Some(place), _) => {
+            (Some(place), known) => {
+                self.cursor.moved |= known.is_some();
                 let folder = Folder { id: file.id.clone(), place, drive: file.drive_id.clone(), alone: false };
                 self.entered(folder);
                 Ok(Met::Dealt(Room::Left))

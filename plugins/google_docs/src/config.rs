@@ -191,8 +191,17 @@ mod tests {
         let config: Config = serde_json::from_str(r#"{"credential":"google"}"#).unwrap();
         let fields = &schema["properties"];
         let names = [
-            "credential", "folders", "files", "shared_drives", "recursive", "include", "exclude", "max_file",
-            "unsupported", "drive_url", "docs_url",
+            "credential",
+            "folders",
+            "files",
+            "shared_drives",
+            "recursive",
+            "include",
+            "exclude",
+            "max_file",
+            "unsupported",
+            "drive_url",
+            "docs_url",
         ];
         for field in names {
             assert!(fields[field]["title"].is_string() && fields[field]["description"].is_string(), "{field}");

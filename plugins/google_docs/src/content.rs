@@ -112,7 +112,8 @@ impl Puller<'_> {
         }
         let Some(form) = scope::form(file) else {
             if self.config.unsupported == Unsupported::Report {
-                let what = format!("Files of type {} cannot be read.", file.mime_type.chars().take(120).collect::<String>());
+                let what =
+                    format!("Files of type {} cannot be read.", file.mime_type.chars().take(120).collect::<String>());
                 self.page.push(Change::failed(&file.id, Failure::unsupported("unsupported_format", what)));
             } else {
                 self.leave_out(file, known);
@@ -167,7 +168,8 @@ impl Puller<'_> {
         match file.size_bytes() {
             Some(bytes) if bytes > max_file.0.min(MAX_MEDIA_BYTES) => {
                 let (size, most) = (Size(bytes), Size(max_file.0.min(MAX_MEDIA_BYTES)));
-                let what = format!("It is {size} long and files over {most} are not read; split it or raise `max_file`.");
+                let what =
+                    format!("It is {size} long and files over {most} are not read; split it or raise `max_file`.");
                 Err(Failure::too_large("file_too_large", what).at("/max_file"))
             }
             _ => Ok(()),
@@ -193,8 +195,13 @@ impl Puller<'_> {
     fn paragraphs(&self, file: &File) -> Result<(Content, u64), Failure> {
         let sections = outline::sections(&self.api.document::<Outline>(&file.id)?);
         let bytes: usize = sections.iter().map(|section| section.text.len()).sum();
-        if bytes as u64 > self.config.max_file.0.min(outline::MAX_TEXT_BYTES as u64) || sections.len() > outline::MAX_SECTIONS {
-            let what = format!("Its text is longer than {}; split it.", Size(self.config.max_file.0.min(outline::MAX_TEXT_BYTES as u64)));
+        if bytes as u64 > self.config.max_file.0.min(outline::MAX_TEXT_BYTES as u64)
+            || sections.len() > outline::MAX_SECTIONS
+        {
+            let what = format!(
+                "Its text is longer than {}; split it.",
+                Size(self.config.max_file.0.min(outline::MAX_TEXT_BYTES as u64))
+            );
             return Err(Failure::too_large("document_too_large", what));
         }
         Ok((Content::Sections(sections), bytes as u64))
@@ -205,7 +212,9 @@ impl Puller<'_> {
         let run_level = match failure.fault {
             Fault::NotFound | Fault::TooLarge | Fault::Unsupported => false,
             // Of the file; what the host does not allow, or Google does not allow at all, is of the run.
-            Fault::Permission => !matches!(failure.code.as_str(), error::FORBIDDEN | "not_downloadable" | "marked_as_abusive"),
+            Fault::Permission => {
+                !matches!(failure.code.as_str(), error::FORBIDDEN | "not_downloadable" | "marked_as_abusive")
+            }
             Fault::SourceContract => failure.code != error::INVALID_REQUEST,
             Fault::Transient => return self.try_again(file, failure),
             _ => true,
@@ -245,9 +254,8 @@ impl Puller<'_> {
 
 fn described(file: &File, place: &Place, form: Form, content: Content) -> Document {
     let owner = file.owners.first().and_then(User::label);
-    let mut document = Document::new(&file.id, form.kind(), content)
-        .titled(&file.name)
-        .field("mime_type", file.mime_type.as_str());
+    let mut document =
+        Document::new(&file.id, form.kind(), content).titled(&file.name).field("mime_type", file.mime_type.as_str());
     if let Some(owner) = &owner {
         document = document.field("owner", owner.as_str());
     }

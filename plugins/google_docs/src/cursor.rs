@@ -47,6 +47,9 @@ pub(crate) struct Cursor {
     /// Folders that came into the selection, or changed their names, and are to be listed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) entered: Vec<Folder>,
+    /// One of those has another place than in the run before.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) moved: bool,
     /// A folder or shortcut left the selection, or too many came: everything is to be listed.
     #[serde(skip_serializing_if = "is_false")]
     pub(crate) relist: bool,

@@ -117,8 +117,13 @@ fn switched_off(response: &HttpResponse, message: &str) -> Failure {
     } else {
         ("Google Drive API", "drive.googleapis.com")
     };
-    let project: String =
-        message.split("project ").nth(1).unwrap_or_default().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let project: String = message
+        .split("project ")
+        .nth(1)
+        .unwrap_or_default()
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .collect();
     let query = if project.is_empty() { String::new() } else { format!("?project={project}") };
     let what = format!(
         "The {name} is switched off in the Google Cloud project of the credential; switch it on at \

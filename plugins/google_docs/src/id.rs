@@ -46,7 +46,9 @@ mod tests {
         ] {
             assert_eq!(from_pasted(&pasted).as_deref(), Some(id), "{pasted}");
         }
-        for bad in ["", "my folder", "https://drive.google.com/", "https://drive.google.com/drive/folders/a'b", "x' or 'y"] {
+        for bad in
+            ["", "my folder", "https://drive.google.com/", "https://drive.google.com/drive/folders/a'b", "x' or 'y"]
+        {
             assert_eq!(from_pasted(bad), None, "{bad}");
         }
     }

@@ -138,11 +138,12 @@ impl Puller<'_> {
 
     /// One thing that lies in a folder of the level.
     fn listed_file(&mut self, file: &File, level: &Level, known: Option<&str>) -> Result<Room, Failure> {
-        let parent = level.folders.iter().find(|folder| file.parents.contains(&folder.id)).or(match level.folders.as_slice() {
-            [only] => Some(only),
-            // Not what was asked for.
-            _ => None,
-        });
+        let parent =
+            level.folders.iter().find(|folder| file.parents.contains(&folder.id)).or(match level.folders.as_slice() {
+                [only] => Some(only),
+                // Not what was asked for.
+                _ => None,
+            });
         let Some(parent) = parent else { return Ok(Room::Left) };
         if file.trashed {
             return Ok(Room::Left);
@@ -193,11 +194,7 @@ impl Puller<'_> {
 
     /// A shortcut: its target is read once, unless it lies in the selection itself. Shortcuts behind shortcuts lead nowhere, so
     /// there are no circles.
-    pub(crate) fn shortcut(
-        &mut self,
-        file: &File,
-        place: &Place,
-    ) -> Result<Room, Failure> {
+    pub(crate) fn shortcut(&mut self, file: &File, place: &Place) -> Result<Room, Failure> {
         let Some(shortcut) = file.target().cloned() else { return Ok(Room::Left) };
         if place.by_shortcut || !self.scope.enters(&file.name) {
             return Ok(Room::Left);

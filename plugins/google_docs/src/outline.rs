@@ -187,7 +187,9 @@ fn cell_text(cell: &Body, depth: usize) -> String {
         if let Some(paragraph) = &element.paragraph {
             lines.push(text_of(paragraph).trim().to_owned());
         } else if let Some(table) = &element.table {
-            lines.extend(table.table_rows.iter().flat_map(|row| row.table_cells.iter().map(|cell| cell_text(cell, depth + 1))));
+            lines.extend(
+                table.table_rows.iter().flat_map(|row| row.table_cells.iter().map(|cell| cell_text(cell, depth + 1))),
+            );
         }
     }
     lines.retain(|line| !line.is_empty());
@@ -224,7 +226,10 @@ mod tests {
         let sections = sections(&serde_json::from_value(document).unwrap());
         let told: Vec<_> = sections.iter().map(|one| (one.heading.join("/"), one.text.as_str())).collect();
         let expected = [
-            ("Main/Shipping", "We ship."), ("Main/Shipping/Europe", "DE | 4 days"), ("Main/Returns", "Within a month."), ("Notes", "Ask."),
+            ("Main/Shipping", "We ship."),
+            ("Main/Shipping/Europe", "DE | 4 days"),
+            ("Main/Returns", "Within a month."),
+            ("Notes", "Ask."),
         ];
         assert_eq!(told, expected.map(|(heading, text)| (heading.to_owned(), text)));
     }

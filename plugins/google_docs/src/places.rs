@@ -131,7 +131,10 @@ impl<'a> Places<'a> {
     fn remembered(&self, id: &str) -> Result<Option<Place>, Failure> {
         let known = self.host.lookup(&[fingerprint::folder_key(id)])?;
         let known = known.into_iter().next().flatten();
-        Ok(known.as_deref().and_then(|mark| fingerprint::unmark(self.listing, mark)).and_then(fingerprint::place_of_folder))
+        Ok(known
+            .as_deref()
+            .and_then(|mark| fingerprint::unmark(self.listing, mark))
+            .and_then(fingerprint::place_of_folder))
     }
 }
 

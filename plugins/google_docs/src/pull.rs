@@ -50,7 +50,8 @@ pub(crate) fn pull(host: &dyn Host, config: &Config, request: &PullRequest) -> R
     let places = Places::new(host, &scope, config.recursive, &roots, listing(host)?);
     let page = PageInMaking::new(request);
     let digest = &digest;
-    Puller { host, api, config, scope: &scope, selection: &selection, digest, roots: &roots, places, page, cursor }.run()
+    Puller { host, api, config, scope: &scope, selection: &selection, digest, roots: &roots, places, page, cursor }
+        .run()
 }
 
 /// The first page: from the feeds when everything is known, else from the folders.
@@ -85,12 +86,7 @@ fn begin(
 }
 
 /// Sets the cursor to list everything. What is remembered is void until that is done.
-fn list_everything(
-    host: &dyn Host,
-    cursor: &mut Cursor,
-    roots: &[Root],
-    selection: &Selection,
-) -> Result<(), Failure> {
+fn list_everything(host: &dyn Host, cursor: &mut Cursor, roots: &[Root], selection: &Selection) -> Result<(), Failure> {
     host.set_state(MEMORY, None)?;
     host.set_state(LISTING, Some(&(listing(host)? + 1).to_string()))?;
     let pending = roots.iter().map(|root| Folder {
@@ -111,9 +107,9 @@ fn listing(host: &dyn Host) -> Result<u64, Failure> {
 }
 
 fn roots(host: &dyn Host) -> Result<Vec<Root>, Failure> {
-    let text = host.state(ROOTS)?.ok_or_else(|| {
-        Failure::cursor_expired("What was selected is not remembered any more; reading starts over.")
-    })?;
+    let text = host
+        .state(ROOTS)?
+        .ok_or_else(|| Failure::cursor_expired("What was selected is not remembered any more; reading starts over."))?;
     serde_json::from_str(&text)
         .map_err(|_| Failure::cursor_expired("What was selected is not readable any more; reading starts over."))
 }
@@ -131,9 +127,13 @@ fn remember_roots(host: &dyn Host, roots: &[Root]) -> Result<(), Failure> {
 pub(crate) fn look_up_roots(api: &Api, selection: &Selection) -> Result<Vec<Root>, Failure> {
     let mut roots: Vec<Root> = Vec::new();
     for (index, id) in selection.folders.iter().enumerate() {
-        let file = api.file(id).map_err(|failure| not_shared(api, failure, "folder", id, &format!("/folders/{index}")))?;
+        let file =
+            api.file(id).map_err(|failure| not_shared(api, failure, "folder", id, &format!("/folders/{index}")))?;
         if file.trashed {
-            let what = format!("The selected folder \"{}\" is in the trash; restore it, or take it out of `folders`.", file.name);
+            let what = format!(
+                "The selected folder \"{}\" is in the trash; restore it, or take it out of `folders`.",
+                file.name
+            );
             return Err(Failure::not_found("folder_trashed", what).at(format!("/folders/{index}")));
         }
         if !file.is_folder() {
@@ -147,7 +147,10 @@ pub(crate) fn look_up_roots(api: &Api, selection: &Selection) -> Result<Vec<Root
             .shared_drive(id)
             .map_err(|failure| not_shared(api, failure, "shared drive", id, &format!("/shared_drives/{index}")))?;
         if drive.id != *id {
-            return Err(Failure::source_contract("unexpected_answer", "Google Drive answered another drive than was asked for."));
+            return Err(Failure::source_contract(
+                "unexpected_answer",
+                "Google Drive answered another drive than was asked for.",
+            ));
         }
         roots.push(Root { id: drive.id.clone(), name: drive.name, drive: Some(drive.id) });
     }
@@ -162,8 +165,13 @@ pub(crate) fn not_shared(api: &Api, failure: Failure, what: &str, id: &str, poin
         return failure;
     }
     let account = account(api);
-    let how = if what == "shared drive" { "add it as a member (Viewer) of the drive" } else { "share it with that account (Viewer)" };
-    let message = format!("The selected {what} {id} is not there for {account}; {how}, or take it out of the configuration.");
+    let how = if what == "shared drive" {
+        "add it as a member (Viewer) of the drive"
+    } else {
+        "share it with that account (Viewer)"
+    };
+    let message =
+        format!("The selected {what} {id} is not there for {account}; {how}, or take it out of the configuration.");
     let status = failure.http_status.unwrap_or(404);
     Failure::not_found(format!("{}_not_shared", what.replace(' ', "_")), message).at(pointer).with_http_status(status)
 }
@@ -172,7 +180,8 @@ pub(crate) fn not_shared(api: &Api, failure: Failure, what: &str, id: &str, poin
 pub(crate) fn account(api: &Api) -> String {
     match api.about() {
         Ok(about) if about.user.email_address.is_some() => about.user.email_address.unwrap_or_default(),
-        _ => "the account of the credential (the service account's e-mail address is `client_email` in its key)".to_owned(),
+        _ => "the account of the credential (the service account's e-mail address is `client_email` in its key)"
+            .to_owned(),
     }
 }
 
@@ -234,10 +243,14 @@ impl Puller<'_> {
             Fault::RateLimited => {
                 self.cursor.waits += 1;
                 if self.cursor.waits > MAX_WAITS {
-                    let what = format!("Google has refused for its quota {MAX_WAITS} times in a row; read less often, or ask for more. {}", failure.message);
+                    let what = format!(
+                        "Google has refused for its quota {MAX_WAITS} times in a row; read less often, or ask for more. {}",
+                        failure.message
+                    );
                     return Err(Failure::transient("quota_exhausted", what));
                 }
-                let pause_ms = failure.retry_after_ms.filter(|ms| *ms > 0).unwrap_or_else(|| self.pause_ms(self.cursor.waits));
+                let pause_ms =
+                    failure.retry_after_ms.filter(|ms| *ms > 0).unwrap_or_else(|| self.pause_ms(self.cursor.waits));
                 self.more(Next::WaitMs(pause_ms))
             }
             // One file made trouble: its tries are counted in the cursor.
@@ -299,11 +312,13 @@ impl Puller<'_> {
         (self.cursor.empty, self.cursor.answers) = (0, 0);
         if self.cursor.everything {
             self.cursor.stage = Stage::End;
-        } else if self.cursor.relist {
+        } else if self.cursor.relist || (self.cursor.moved && self.cursor.entered.len() > 1) {
+            // One that came may lie below one that moved, where the ledger's places are those of before.
             let roots = look_up_roots(&self.api, self.selection)?;
             remember_roots(self.host, &roots)?;
             list_everything(self.host, &mut self.cursor, &roots, self.selection)?;
-            (self.cursor.relist, self.cursor.entered, self.cursor.feed) = (false, Vec::new(), 0);
+            (self.cursor.relist, self.cursor.moved, self.cursor.entered) = (false, false, Vec::new());
+            self.cursor.feed = 0;
             self.places = Places::new(self.host, self.scope, self.config.recursive, &roots, listing(self.host)?);
         } else if self.cursor.entered.is_empty() {
             self.cursor.stage = Stage::End;
@@ -323,8 +338,9 @@ impl Puller<'_> {
                 feeds: std::mem::take(&mut self.cursor.feeds),
                 retry: std::mem::take(&mut self.cursor.retry),
             };
-            let text = serde_json::to_string(&memory)
-                .map_err(|error| Failure::internal("state_unwritable", format!("The feeds cannot be written: {error}.")))?;
+            let text = serde_json::to_string(&memory).map_err(|error| {
+                Failure::internal("state_unwritable", format!("The feeds cannot be written: {error}."))
+            })?;
             self.host.set_state(MEMORY, Some(&text))?;
             if everything {
                 self.page.remember(SELECTION.to_owned(), self.digest.to_owned());

@@ -161,7 +161,8 @@ impl User {
         let name = self.display_name.as_deref().filter(|name| !name.is_empty());
         let address = self.email_address.as_deref().filter(|address| !address.is_empty());
         match (name, address) {
-            (Some(name), Some(address)) => Some(format!("{name} <{address}>")),
+            // A service account is called by its address.
+            (Some(name), Some(address)) if name != address => Some(format!("{name} <{address}>")),
             (one, other) => one.or(other).map(str::to_owned),
         }
     }

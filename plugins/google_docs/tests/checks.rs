@@ -45,7 +45,9 @@ fn a_check_names_the_share_that_is_missing_and_the_account_to_share_with() {
     world.google.add("private", "Private", "application/vnd.google-apps.folder", None, "");
     let (name, message, pointer) = wrong(&world);
     assert_eq!((name.as_str(), pointer.as_str()), ("folder private", "/folders/1"));
-    assert!(message.contains("share it with that account (Viewer)") && message.contains(world.google.service_account()));
+    assert!(
+        message.contains("share it with that account (Viewer)") && message.contains(world.google.service_account())
+    );
     assert!(wrong(&World::empty()).1.contains("It is empty"));
 }
 

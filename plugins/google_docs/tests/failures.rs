@@ -103,9 +103,7 @@ fn what_is_refused_of_one_file_is_of_that_file() {
 #[test]
 fn a_file_that_google_cannot_give_is_left_to_the_next_run() {
     let mut world = World::new();
-    world.google.intercept(|request| {
-        request.path.contains("/welcome/export").then(|| Google::error("backendError"))
-    });
+    world.google.intercept(|request| request.path.contains("/welcome/export").then(|| Google::error("backendError")));
     world.sync().unwrap();
     assert_eq!((world.synced.failed["welcome"].fault, world.ids().len()), (Fault::Transient, 5));
     world.google.let_go();
@@ -231,7 +229,9 @@ fn hostile_answers_are_typed_failures_and_delete_nothing() {
     ];
     let mut world = read();
     for (place, answer) in answers.into_iter().enumerate() {
-        for (path, full) in [("/drive/v3/changes", false), ("/drive/v3/files", true), ("/drive/v3/files/handbook", true)] {
+        for (path, full) in
+            [("/drive/v3/changes", false), ("/drive/v3/files", true), ("/drive/v3/files/handbook", true)]
+        {
             let answer = answer.clone();
             world.limits.full = full;
             world.google.intercept(move |request| (request.path == path).then(|| answer.clone()));

@@ -24,7 +24,9 @@ fn a_first_run_reads_everything_that_can_be_read_and_says_where_it_is_from() {
     let from = &welcome.provenance;
     assert_eq!(from.url.as_deref(), Some("https://docs.google.com/document/d/welcome/edit?usp=drivesdk"));
     assert_eq!(from.authors, ["Ada Lovelace <ada@example.com>"]);
-    assert!(from.revision.is_some() && from.modified_at > Some(1_767_225_600_000) && from.created_at == from.modified_at);
+    assert!(
+        from.revision.is_some() && from.modified_at > Some(1_767_225_600_000) && from.created_at == from.modified_at
+    );
     assert_eq!(world.path("notes"), "Handbook/Teams/Deep/notes.md");
     assert!(welcome.fields.contains(&("owner".into(), Value::Text("Ada Lovelace <ada@example.com>".into()))));
     assert!(welcome.fields.contains(&("mime_type".into(), Value::Text(DOCUMENT.into()))));
@@ -67,7 +69,10 @@ fn what_people_do_to_files_arrives_with_the_next_run() {
     world.sync().unwrap();
     assert_eq!(world.ids(), ["guide", "new", "notes", "sales", "welcome"]);
     assert_eq!(world.text("welcome"), "text/markdown\n# Welcome\nWe are very glad.");
-    assert_eq!((world.synced.documents["guide"].title.as_str(), world.path("new").as_str()), ("manual.pdf", "Handbook/Teams/Deep/New"));
+    assert_eq!(
+        (world.synced.documents["guide"].title.as_str(), world.path("new").as_str()),
+        ("manual.pdf", "Handbook/Teams/Deep/New")
+    );
     assert_eq!(world.synced.gone["pitch"], Gone::Trashed);
     assert_eq!(world.synced.gone["prices"], Gone::AccessLost);
     assert_eq!(world.spent().1, 3, "only what changed is downloaded");
@@ -140,7 +145,11 @@ fn a_selected_folder_that_is_gone_fails_the_run_and_deletes_nothing() {
         world.sync().unwrap();
         take_away(&world.google);
         let failure = world.sync().unwrap_err();
-        assert_eq!((failure.fault, failure.config_pointer.as_deref()), (Fault::NotFound, Some("/folders/0")), "{failure:?}");
+        assert_eq!(
+            (failure.fault, failure.config_pointer.as_deref()),
+            (Fault::NotFound, Some("/folders/0")),
+            "{failure:?}"
+        );
         let told = failure.message.contains(world.google.service_account()) || failure.message.contains("in the trash");
         assert!(told, "{}", failure.message);
         assert_eq!(world.ids(), ALL);
@@ -186,7 +195,10 @@ fn shared_drives_are_read_and_followed_by_their_own_feed() {
     assert_eq!((world.ids(), world.text("plan").as_str()), (vec!["plan"], "text/markdown\nAnother plan."));
     google.set_member("0Adrive", false);
     let failure = world.sync().unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.config_pointer.as_deref()), ("shared_drive_not_shared", Some("/shared_drives/0")));
+    assert_eq!(
+        (failure.code.as_str(), failure.config_pointer.as_deref()),
+        ("shared_drive_not_shared", Some("/shared_drives/0"))
+    );
     assert!(failure.message.contains("add it as a member"), "{}", failure.message);
     assert_eq!(world.ids(), ["plan"]);
 }
@@ -350,7 +362,8 @@ fn another_configuration_is_another_listing() {
 
 #[test]
 fn a_folder_selected_within_a_selected_folder_is_read_once_and_has_one_path() {
-    let mut world = World::new().configured("folders", json!(["handbook", "https://drive.google.com/drive/folders/teams"]));
+    let mut world =
+        World::new().configured("folders", json!(["handbook", "https://drive.google.com/drive/folders/teams"]));
     world.sync().unwrap();
     assert_eq!((world.ids(), world.path("sales").as_str()), (ALL.to_vec(), "Teams/Sales"));
     world.google.edit("sales", "We sell more.");

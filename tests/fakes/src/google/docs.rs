@@ -16,7 +16,8 @@ pub(crate) fn answer(files: &Files, request: &Request, id: &str) -> Answer {
     let text = String::from_utf8_lossy(&entry.content);
     let content: Vec<Value> = text.lines().map(paragraph).collect();
     let body = json!({ "content": content });
-    let mut document = json!({ "documentId": entry.id, "title": entry.name, "revisionId": format!("rev-{}", entry.version) });
+    let mut document =
+        json!({ "documentId": entry.id, "title": entry.name, "revisionId": format!("rev-{}", entry.version) });
     if request.param("includeTabsContent") == Some("true") {
         document["tabs"] = json!([{ "tabProperties": { "tabId": "t.0", "title": "Tab 1", "index": 0 }, "documentTab": { "body": body } }]);
     } else {

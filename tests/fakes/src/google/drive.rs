@@ -34,12 +34,18 @@ pub(crate) fn answer(inner: &mut Inner, request: &Request, path: &str, token: &T
         },
         ["files", id, "export"] => export(inner, request, id),
         ["changes", "startPageToken"] => match known_drive(inner, request) {
-            Ok(_) => masked(request, json!({ "kind": "drive#startPageToken", "startPageToken": change_token(inner.files.log.len()) }), ""),
+            Ok(_) => masked(
+                request,
+                json!({ "kind": "drive#startPageToken", "startPageToken": change_token(inner.files.log.len()) }),
+                "",
+            ),
             Err(answer) => *answer,
         },
         ["changes"] => changes(inner, request),
         ["drives"] => {
-            let member = |(id, (name, member)): (&String, &(String, bool))| member.then(|| json!({ "kind": "drive#drive", "id": id, "name": name }));
+            let member = |(id, (name, member)): (&String, &(String, bool))| {
+                member.then(|| json!({ "kind": "drive#drive", "id": id, "name": name }))
+            };
             let drives: Vec<Value> = inner.files.drives.iter().filter_map(member).collect();
             masked(request, json!({ "kind": "drive#driveList", "drives": drives }), "")
         }
@@ -92,7 +98,12 @@ fn list(inner: &mut Inner, request: &Request) -> Answer {
         Err(answer) => return *answer,
     };
     if drive.is_some() && request.param("corpora") != Some("drive") {
-        return errors::drive(400, "global", "invalidParameter", "driveId may only be specified when corpora is 'drive'.");
+        return errors::drive(
+            400,
+            "global",
+            "invalidParameter",
+            "driveId may only be specified when corpora is 'drive'.",
+        );
     }
     let files = &inner.files;
     for parent in query.parents() {
@@ -105,8 +116,8 @@ fn list(inner: &mut Inner, request: &Request) -> Answer {
         Some(Some(position)) if !inner.list_tokens_expired => position,
         Some(_) => return errors::bad_parameter("pageToken"),
     };
-    let all_drives =
-        request.param("supportsAllDrives") == Some("true") && request.param("includeItemsFromAllDrives") == Some("true");
+    let all_drives = request.param("supportsAllDrives") == Some("true")
+        && request.param("includeItemsFromAllDrives") == Some("true");
     let found: Vec<&Entry> = files
         .entries
         .values()
@@ -158,7 +169,12 @@ fn changes(inner: &Inner, request: &Request) -> Answer {
     let place = request.param("pageToken").and_then(|token| token.parse::<usize>().ok()?.checked_sub(1_014));
     let Some(place) = place.filter(|place| *place <= log.len() && *place >= inner.oldest_change) else {
         return match inner.expired_status {
-            410 => errors::drive(410, "global", "fullSyncRequired", "Sync token is no longer valid, a full sync is required."),
+            410 => errors::drive(
+                410,
+                "global",
+                "fullSyncRequired",
+                "Sync token is no longer valid, a full sync is required.",
+            ),
             _ => errors::bad_parameter("pageToken"),
         };
     };
@@ -198,7 +214,9 @@ fn refused(entry: &Entry) -> Option<Answer> {
 }
 
 fn media(inner: &mut Inner, id: &str) -> Answer {
-    let Some(entry) = inner.files.entries.get(id).filter(|_| inner.files.sees(id)) else { return errors::not_found(id) };
+    let Some(entry) = inner.files.entries.get(id).filter(|_| inner.files.sees(id)) else {
+        return errors::not_found(id);
+    };
     if let Some(answer) = refused(entry) {
         return answer;
     }
@@ -211,7 +229,9 @@ fn media(inner: &mut Inner, id: &str) -> Answer {
 }
 
 fn export(inner: &mut Inner, request: &Request, id: &str) -> Answer {
-    let Some(entry) = inner.files.entries.get(id).filter(|_| inner.files.sees(id)) else { return errors::not_found(id) };
+    let Some(entry) = inner.files.entries.get(id).filter(|_| inner.files.sees(id)) else {
+        return errors::not_found(id);
+    };
     if let Some(answer) = refused(entry) {
         return answer;
     }

@@ -42,8 +42,12 @@ pub(crate) fn by_reason(reason: &str) -> Answer {
         "tooManyRequests" => (429, "usageLimits", "Rate Limit Exceeded"),
         "authError" => (401, "global", "Invalid Credentials"),
         "required" => (401, "global", "Login Required"),
-        "insufficientPermissions" => (403, "global", "Insufficient Permission: Request had insufficient authentication scopes."),
-        "insufficientFilePermissions" => (403, "global", "The user does not have sufficient permissions for this file."),
+        "insufficientPermissions" => {
+            (403, "global", "Insufficient Permission: Request had insufficient authentication scopes.")
+        }
+        "insufficientFilePermissions" => {
+            (403, "global", "The user does not have sufficient permissions for this file.")
+        }
         "appNotAuthorizedToFile" => (403, "global", "The user has not granted the app 1014 read access to the file."),
         "forbidden" => (403, "global", "Forbidden"),
         "domainPolicy" => (403, "global", "The domain administrators have disabled Drive apps."),

@@ -75,7 +75,10 @@ mod tests {
     fn a_mask_takes_what_it_names() {
         let mask = Mask::parse("kind,files(id,owners(name)),a/b").expect("a mask");
         let value = json!({ "kind": "k", "x": 1, "files": [{ "id": 1, "name": "n", "owners": [{ "name": "o", "me": true }] }], "a": { "b": 1, "c": 2 } });
-        assert_eq!(mask.apply(value), json!({ "kind": "k", "files": [{ "id": 1, "owners": [{ "name": "o" }] }], "a": { "b": 1 } }));
+        assert_eq!(
+            mask.apply(value),
+            json!({ "kind": "k", "files": [{ "id": 1, "owners": [{ "name": "o" }] }], "a": { "b": 1 } })
+        );
         assert_eq!(Mask::parse("a(b"), None);
         assert_eq!(Mask::parse(""), None);
     }

@@ -150,7 +150,8 @@ impl Files {
             return *member;
         }
         self.upwards(id).any(|entry| {
-            let member = entry.drive.as_ref().and_then(|drive| self.drives.get(drive)).is_some_and(|(_, member)| *member);
+            let member =
+                entry.drive.as_ref().and_then(|drive| self.drives.get(drive)).is_some_and(|(_, member)| *member);
             entry.shared || member
         })
     }
@@ -192,7 +193,8 @@ impl Files {
             value["size"] = json!(entry.content.len().to_string());
             // Not MD5, which nobody needs here: a checksum of the same length.
             let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &entry.content);
-            value["md5Checksum"] = json!(digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+            value["md5Checksum"] =
+                json!(digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         }
         value
     }

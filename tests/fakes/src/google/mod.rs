@@ -60,7 +60,7 @@ impl Default for Google {
 }
 
 impl Google {
-    /// With nothing in it. Makes an RSA key, which takes a moment.
+    /// With nothing in it.
     pub fn new() -> Self {
         Self(Mutex::new(Inner {
             files: Files::default(),
@@ -307,7 +307,8 @@ impl Fake for Google {
             return answer;
         }
         let Some(authorization) = request.header("authorization") else { return errors::by_reason("required") };
-        let Some(token) = authorization.strip_prefix("Bearer ").and_then(|token| inner.tokens.valid.get(token)).cloned()
+        let Some(token) =
+            authorization.strip_prefix("Bearer ").and_then(|token| inner.tokens.valid.get(token)).cloned()
         else {
             return errors::by_reason("authError");
         };
@@ -327,7 +328,9 @@ impl Fake for Google {
             return drive::answer(&mut inner, request, path, &token);
         }
         match request.path.strip_prefix("/v1/documents/") {
-            Some(_) if !reads => errors::api(403, "PERMISSION_DENIED", "Request had insufficient authentication scopes."),
+            Some(_) if !reads => {
+                errors::api(403, "PERMISSION_DENIED", "Request had insufficient authentication scopes.")
+            }
             Some(id) => docs::answer(&inner.files, request, id),
             None => Answer::status(404),
         }

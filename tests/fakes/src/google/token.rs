@@ -1,7 +1,10 @@
 //! The token endpoint: the RS256 assertion of a service account, and refresh tokens.
 //! <https://developers.google.com/identity/protocols/oauth2/service-account#httprest>
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
@@ -21,6 +24,9 @@ const KEY_ID: &str = "0123456789abcdef0123456789abcdef01234567";
 /// Longest life of an assertion.
 const HOUR_SECONDS: u64 = 3_600;
 
+/// Made once in a process, since it takes a moment.
+static KEY: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate(KeySize::Rsa2048).expect("an RSA key"));
+
 /// Somebody's token.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
@@ -30,7 +36,6 @@ pub(crate) struct Token {
 
 /// Keys, tokens and who may have one.
 pub(crate) struct Tokens {
-    key: KeyPair,
     /// By the text of the token.
     pub(crate) valid: BTreeMap<String, Token>,
     minted: u64,
@@ -55,11 +60,8 @@ struct Assertion {
 }
 
 impl Tokens {
-    /// # Panics
-    /// When no key can be made.
     pub(crate) fn new() -> Self {
         Self {
-            key: KeyPair::generate(KeySize::Rsa2048).expect("an RSA key"),
             valid: BTreeMap::new(),
             minted: 0,
             refresh: BTreeMap::new(),
@@ -71,9 +73,13 @@ impl Tokens {
 
     /// The key file as the Cloud console gives it out.
     pub(crate) fn service_account_json(&self, token_uri: &str) -> String {
-        let der: Pkcs8V1Der<'_> = self.key.as_der().expect("a key as PKCS#8");
-        let lines: Vec<String> =
-            STANDARD.encode(der.as_ref()).as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+        let der: Pkcs8V1Der<'_> = KEY.as_der().expect("a key as PKCS#8");
+        let lines: Vec<String> = STANDARD
+            .encode(der.as_ref())
+            .as_bytes()
+            .chunks(64)
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect();
         json!({
             "type": "service_account",
             "project_id": "tributary-test",
@@ -103,7 +109,9 @@ impl Tokens {
             "urn:ietf:params:oauth:grant-type:jwt-bearer" => {
                 self.by_assertion(field("assertion"), &format!("{}{}", request.origin, request.path))
             }
-            "refresh_token" => self.by_refresh_token(field("client_id"), field("client_secret"), field("refresh_token")),
+            "refresh_token" => {
+                self.by_refresh_token(field("client_id"), field("client_secret"), field("refresh_token"))
+            }
             _ => errors::oauth(400, "unsupported_grant_type", "Invalid grant_type"),
         }
     }
@@ -113,7 +121,7 @@ impl Tokens {
         validation.set_audience(&[audience]);
         validation.set_issuer(&[SERVICE_ACCOUNT]);
         validation.set_required_spec_claims(&["exp", "aud", "iss"]);
-        let key = DecodingKey::from_rsa_der(self.key.public_key().as_ref());
+        let key = DecodingKey::from_rsa_der(KEY.public_key().as_ref());
         let claims = match decode::<Assertion>(assertion, &key, &validation) {
             Ok(data) if !self.key_deleted => data.claims,
             Ok(_) => return errors::oauth(400, "invalid_grant", "Invalid JWT Signature."),
