@@ -1,12 +1,15 @@
-//! Hands the two components that ship inside the server to `include_bytes!`, and the SDK to `tributary plugin new`.
+//! Hands the components that ship inside the server to `include_bytes!`, and the SDK to `tributary plugin new`.
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
 };
 
-const COMPONENTS: [(&str, &str); 2] =
-    [("FILE_COMPONENT", "tributary_plugin_file"), ("EXTRACT_COMPONENT", "tributary_plugin_extract")];
+const COMPONENTS: [(&str, &str); 3] = [
+    ("FILE_COMPONENT", "tributary_plugin_file"),
+    ("GOOGLE_DOCS_COMPONENT", "tributary_plugin_google_docs"),
+    ("EXTRACT_COMPONENT", "tributary_plugin_extract"),
+];
 
 /// What `tributary plugin new` writes into `vendor/` of a project.
 const VENDORED: [&str; 3] = ["plugin-sdk/src", "plugin-sdk/scenario/src", "wit/v0_1"];

@@ -1,6 +1,6 @@
 //! The connectors and the extractor of this server.
 //!
-//! Two components ship inside the binary. They are compiled (or loaded from the cache) while the server already answers;
+//! Components ship inside the binary. They are compiled (or loaded from the cache) while the server already answers;
 //! whoever needs one waits for it here.
 
 mod credential_names;
@@ -17,6 +17,7 @@ pub(crate) use credential_names::credential_names;
 pub use grants::Grants;
 
 static FILE: &[u8] = include_bytes!(env!("FILE_COMPONENT"));
+static GOOGLE_DOCS: &[u8] = include_bytes!(env!("GOOGLE_DOCS_COMPONENT"));
 pub(crate) static EXTRACT: &[u8] = include_bytes!(env!("EXTRACT_COMPONENT"));
 
 /// A connector that is ready to run.
@@ -118,7 +119,7 @@ impl Plugins {
                     extractor: Arc::new(self.sandbox.extractor(extractor.digest)?),
                     extractor_digest: extractor.digest,
                 };
-                for bytes in [FILE] {
+                for bytes in [FILE, GOOGLE_DOCS] {
                     let ready = Arc::new(self.install(bytes).await?);
                     loaded.by_digest.insert(ready.reference.digest.clone(), ready.clone());
                     loaded.current.insert(ready.reference.id.clone(), ready);
@@ -151,7 +152,7 @@ impl Plugins {
 /// The build is told apart by its version and by everything that ships inside it.
 fn push_connector() -> ConnectorRef {
     let version = env!("CARGO_PKG_VERSION");
-    let parts = [Sha256Hash::of(FILE), Sha256Hash::of(EXTRACT), Sha256Hash::of(version)];
+    let parts = [Sha256Hash::of(FILE), Sha256Hash::of(GOOGLE_DOCS), Sha256Hash::of(EXTRACT), Sha256Hash::of(version)];
     let digest = Sha256Hash::of(parts.map(|part| part.0).concat());
     ConnectorRef { id: PUSH_CONNECTOR.to_owned(), version: version.to_owned(), digest: digest.to_string() }
 }
