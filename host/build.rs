@@ -8,6 +8,7 @@ use std::{
 const COMPONENTS: &[(&str, &str)] = &[
     ("FILE_COMPONENT", "tributary_plugin_file"),
     ("API_COMPONENT", "tributary_plugin_api"),
+    ("GOOGLE_DOCS_COMPONENT", "tributary_plugin_google_docs"),
     ("EXTRACT_COMPONENT", "tributary_plugin_extract"),
 ];
 

@@ -16,7 +16,8 @@ use crate::{
 const TARGET: &str = "wasm32-wasip2";
 
 /// What the server brings along: its build script reads them from `target/wasm32-wasip2/component/`.
-pub(crate) const PRODUCT: &[&str] = &["tributary-plugin-file", "tributary-plugin-api", "tributary-plugin-extract"];
+pub(crate) const PRODUCT: &[&str] =
+    &["tributary-plugin-file", "tributary-plugin-api", "tributary-plugin-google-docs", "tributary-plugin-extract"];
 
 /// What the tests of the sandbox run: components that loop, eat memory, trap, recurse.
 pub(crate) const MISBEHAVING: &[&str] = &["tributary-misbehaving", "tributary-probing"];

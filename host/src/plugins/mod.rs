@@ -17,9 +17,10 @@ pub(crate) use credential_names::credential_names;
 pub use grants::Grants;
 
 /// The connectors inside the binary.
-pub(crate) static SHIPPED: [&[u8]; 2] = [FILE, API];
+pub(crate) static SHIPPED: [&[u8]; 3] = [FILE, API, GOOGLE_DOCS];
 static FILE: &[u8] = include_bytes!(env!("FILE_COMPONENT"));
 static API: &[u8] = include_bytes!(env!("API_COMPONENT"));
+static GOOGLE_DOCS: &[u8] = include_bytes!(env!("GOOGLE_DOCS_COMPONENT"));
 pub(crate) static EXTRACT: &[u8] = include_bytes!(env!("EXTRACT_COMPONENT"));
 
 /// A connector that is ready to run.
@@ -154,7 +155,7 @@ impl Plugins {
 /// The build is told apart by its version and by everything that ships inside it.
 fn push_connector() -> ConnectorRef {
     let version = env!("CARGO_PKG_VERSION");
-    let parts = [FILE, API, EXTRACT, version.as_bytes()].map(Sha256Hash::of);
+    let parts = [FILE, API, GOOGLE_DOCS, EXTRACT, version.as_bytes()].map(Sha256Hash::of);
     let digest = Sha256Hash::of(parts.map(|part| part.0).concat());
     ConnectorRef { id: PUSH_CONNECTOR.to_owned(), version: version.to_owned(), digest: digest.to_string() }
 }

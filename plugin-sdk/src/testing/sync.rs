@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{TestHost, hosts_of};
-use crate::{Change, Connector, Container, Content, Document, Failure, Next, Page, PullRequest, UnixMs, pull};
+use crate::{Change, Connector, Container, Content, Document, Failure, Gone, Next, Page, PullRequest, UnixMs, pull};
 
 /// What every request of a run says.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,10 @@ pub struct Synced {
     pub unchanged: u64,
     /// Documents the last run's end removed.
     pub deleted: u64,
+    /// Why documents went that the last run said to be gone.
+    pub gone: BTreeMap<String, Gone>,
+    /// How long the last run would have waited for a quota.
+    pub waited_ms: u64,
     /// Pages of the last run.
     pub pages: u64,
     /// The last run named everything that exists.
@@ -75,6 +79,9 @@ pub fn sync<C: Connector>(
             commit(host, synced, &mut seen, change)?;
         }
         host.clear_blobs();
+        if let Next::WaitMs(ms) = page.next {
+            synced.waited_ms += ms;
+        }
         match page.next {
             Next::More | Next::WaitMs(_) if page.cursor == request.cursor => {
                 return Err(broken("the cursor did not move"));
@@ -133,9 +140,12 @@ fn commit(host: &TestHost, synced: &mut Synced, seen: &mut Seen, change: Change)
                 seen.whole.insert(external_id);
             }
         }
-        Change::Delete((id, _)) => {
+        Change::Delete((id, why)) => {
             host.remember(&id, None);
-            synced.deleted += u64::from(synced.documents.remove(&id).is_some());
+            if synced.documents.remove(&id).is_some() {
+                synced.deleted += 1;
+                synced.gone.insert(id, why);
+            }
         }
         Change::Failed((id, failure)) => {
             seen.documents.insert(id.clone());

@@ -6,6 +6,7 @@
 pub mod bigcommerce;
 pub mod feeds;
 pub mod github;
+pub mod google;
 mod script;
 mod serve;
 pub mod shopify;
