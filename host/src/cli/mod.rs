@@ -43,7 +43,7 @@ enum Command {
     Schedule(schedule::Schedule),
     /// Look after the master key that seals secrets
     Secrets(secrets::Secrets),
-    /// Write, test and look at connectors
+    /// Write, test and look at connectors; install them into a server
     Plugin(plugin::Plugin),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
