@@ -7,7 +7,6 @@ use secrecy::SecretString;
 use tokio::sync::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tributary_core::{Clock, SystemClock, principal::Principal};
-use tributary_sandbox::{Sandbox, SandboxOptions};
 use tributary_search::{IndexOptions, Indexes};
 use tributary_store::{Db, Options};
 
@@ -20,7 +19,7 @@ use crate::{
     jobs::{self, Jobs},
     limits::{Limiter, streams::Streams},
     metrics::Metrics,
-    plugins::{Grants, Plugins},
+    plugins::{self, Grants, Plugins},
     retrieval::{Indexer, Knowledge},
     schedules::Ticker,
     secrets::{Credentials, Vault},
@@ -98,10 +97,7 @@ impl App {
             }
         }
         let db = open_database(&config).await?;
-        let mut sandbox =
-            SandboxOptions { cache_dir: Some(config.component_cache.clone()), ..SandboxOptions::default() };
-        sandbox.pull.cpu_ms = config.connector_cpu.as_millis() as u64;
-        let sandbox = Sandbox::new(sandbox)?;
+        let sandbox = plugins::sandbox(&config)?;
         let indexes = Indexes::open(config.data_dir.join("index"), IndexOptions::default())?;
         let shutdown = CancellationToken::new();
         let redis = config.redis_url.as_deref().map(redis::Client::open).transpose();
@@ -115,7 +111,7 @@ impl App {
         let metrics = Metrics::default();
         let vault = Arc::new(Vault::open(db.clone(), clock.clone(), &config).await?);
         let auth = Arc::new(Auth::open(db.clone(), clock.clone(), config.environment, vault.clone()).await?);
-        let plugins = Arc::new(Plugins::new(db.clone(), clock.clone(), sandbox));
+        let plugins = Arc::new(Plugins::new(db.clone(), clock.clone(), sandbox, config.plugin_keys.clone()));
         let knowledge = Arc::new(Knowledge::new(indexes.clone()));
         let credentials = Arc::new(Credentials::new(vault.clone(), clock.clone()));
         let grants = Arc::new(Grants::new(&config, credentials.clone()));

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tributary_core::job::Work;
 
-use crate::auth::Environment;
+use crate::{auth::Environment, plugins::PluginKeys};
 
 /// What can be set. Every field is optional here; [`Settings::resolve`] fills in the rest.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -62,6 +62,10 @@ pub struct Settings {
     /// Networks of yours that connectors may reach beside the Internet, such as 10.0.0.0/8,192.0.2.1 [default: none]
     #[arg(long = "egress-network", env = "TRIBUTARY_EGRESS_NETWORKS", value_name = "NETWORKS", value_delimiter = ',')]
     pub egress_networks: Option<Vec<String>>,
+
+    /// Key whose signatures of connectors count, as minisign prints it; with one, nothing else is installed; may be given several times [default: none]
+    #[arg(long = "plugin-key", env = "TRIBUTARY_PLUGIN_KEYS", value_name = "KEY", value_delimiter = ',')]
+    pub plugin_keys: Option<Vec<String>>,
 
     /// Directory that file sources may read, by name; may be given several times
     #[arg(long = "root", env = "TRIBUTARY_ROOTS", value_name = "NAME=PATH", value_delimiter = ',', value_parser = parse_root)]
@@ -165,6 +169,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Networks that connectors may reach beside the Internet, also without TLS.
     pub egress_networks: Vec<IpNet>,
+    /// Keys whose signatures of connectors count; when empty, none is asked for.
+    pub plugin_keys: PluginKeys,
     /// Granted roots.
     pub roots: BTreeMap<String, PathBuf>,
     /// Log filter.
@@ -257,6 +263,8 @@ impl Settings {
                 "egress_networks",
                 self.egress_networks.or(file.egress_networks).unwrap_or_default(),
             )?,
+            plugin_keys: PluginKeys::parse(&self.plugin_keys.or(file.plugin_keys).unwrap_or_default())
+                .map_err(Error::Value)?,
             roots,
             log: self.log.or(file.log).unwrap_or_else(|| "info,tokio_cron_scheduler=warn".to_owned()),
             log_format: self.log_format.or(file.log_format).unwrap_or_default(),

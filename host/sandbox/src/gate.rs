@@ -82,6 +82,9 @@ pub enum InstallError {
     /// It could not even say what it is.
     #[error("the connector could not describe itself: {0}")]
     Describe(#[from] tributary_core::contract::Failure),
+    /// Where a connector is wanted.
+    #[error("this component is an extractor; only connectors can be installed, the extractor comes with the server")]
+    Extractor,
     /// A digest nobody installed.
     #[error("no {kind} with the digest {digest} is installed; install its component first")]
     Unknown {

@@ -99,16 +99,28 @@ impl Sandbox {
         if let Some(installed) = self.find(digest) {
             return Ok(installed.artifact);
         }
-        let _one = self.0.compiling.acquire().await.expect("the semaphore is never closed");
-        if let Some(installed) = self.find(digest) {
-            return Ok(installed.artifact);
+        let installed = self.prepare(digest, wasm).await?;
+        let artifact = installed.artifact.clone();
+        self.0.installed.write().unwrap_or_else(|broken| broken.into_inner()).insert(digest, installed);
+        Ok(artifact)
+    }
+
+    /// Checks and compiles (or finds compiled) a connector without keeping it: it lives as long as somebody holds it.
+    pub async fn open_connector(&self, wasm: impl Into<Bytes>) -> Result<(Artifact, WasmConnector), InstallError> {
+        let wasm = wasm.into();
+        gate::inspect(&wasm, self.0.options.max_component_bytes)?;
+        match self.prepare(Sha256Hash::of(&wasm), wasm).await? {
+            Installed { artifact, ready: Ready::Connector(pre) } => {
+                let connector = self.named(&artifact, pre);
+                Ok((artifact, connector))
+            }
+            Installed { ready: Ready::Extractor(_), .. } => Err(InstallError::Extractor),
         }
+    }
 
-        let (engine, cache) = (self.0.engine.clone(), self.0.cache.clone());
+    async fn prepare(&self, digest: Sha256Hash, wasm: Bytes) -> Result<Installed, InstallError> {
         let size_bytes = wasm.len();
-        let compiled = tokio::task::spawn_blocking(move || compiled(&engine, cache.as_deref(), digest, &wasm)).await;
-        let component = compiled.map_err(|_| InstallError::Host("compiling ended early; see the log".to_owned()))??;
-
+        let component = self.component(digest, wasm).await?;
         let kind = gate::classify(&component)?;
         let contract = |error: wasmtime::Error| InstallError::Contract(format!("{error:#}"));
         let pre = self.0.linker.instantiate_pre(&component).map_err(contract)?;
@@ -122,21 +134,30 @@ impl Sandbox {
             }
             Kind::Extractor => Ready::Extractor(ExtractorPluginPre::new(pre).map_err(contract)?),
         };
-        self.0
-            .installed
-            .write()
-            .unwrap_or_else(|broken| broken.into_inner())
-            .insert(digest, Installed { artifact: artifact.clone(), ready });
-        Ok(artifact)
+        Ok(Installed { artifact, ready })
+    }
+
+    /// Compiled code. What is found on disk does not wait for what others compile.
+    async fn component(&self, digest: Sha256Hash, wasm: Bytes) -> Result<Component, InstallError> {
+        let find = || {
+            let (engine, cache) = (self.0.engine.clone(), self.0.cache.clone());
+            blocking(move || Ok(cache.as_deref().and_then(|cache| cache.find(&engine, digest))))
+        };
+        if let Some(component) = find().await? {
+            return Ok(component);
+        }
+        let _one = self.0.compiling.acquire().await.expect("the semaphore is never closed");
+        if let Some(component) = find().await? {
+            return Ok(component);
+        }
+        let (engine, cache) = (self.0.engine.clone(), self.0.cache.clone());
+        blocking(move || compiled(&engine, cache.as_deref(), digest, &wasm)).await
     }
 
     /// The installed connector `digest`.
     pub fn connector(&self, digest: Sha256Hash) -> Result<WasmConnector, InstallError> {
         match self.find(digest) {
-            Some(Installed { artifact, ready: Ready::Connector(pre) }) => {
-                let id = artifact.descriptor.map_or_else(|| short(digest), |descriptor| descriptor.id);
-                Ok(WasmConnector::new(self.0.clone(), pre, format!("connector \"{id}\"")))
-            }
+            Some(Installed { artifact, ready: Ready::Connector(pre) }) => Ok(self.named(&artifact, pre)),
             _ => Err(InstallError::unknown(Kind::Connector, digest)),
         }
     }
@@ -149,6 +170,12 @@ impl Sandbox {
             }
             _ => Err(InstallError::unknown(Kind::Extractor, digest)),
         }
+    }
+
+    fn named(&self, artifact: &Artifact, pre: ConnectorPluginPre<Guest>) -> WasmConnector {
+        let id =
+            artifact.descriptor.as_ref().map_or_else(|| short(artifact.digest), |descriptor| descriptor.id.clone());
+        WasmConnector::new(self.0.clone(), pre, format!("connector \"{id}\""))
     }
 
     fn find(&self, digest: Sha256Hash) -> Option<Installed> {
@@ -169,16 +196,20 @@ fn short(digest: Sha256Hash) -> String {
     hex
 }
 
-/// Blocking: loads compiled code or compiles.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, InstallError> + Send + 'static,
+) -> Result<T, InstallError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| InstallError::Host("compiling ended early; see the log".to_owned()))?
+}
+
+/// Blocking: compiles, and keeps what comes of it.
 fn compiled(
     engine: &Engine,
     cache: Option<&CodeCache>,
     digest: Sha256Hash,
     wasm: &[u8],
 ) -> Result<Component, InstallError> {
-    if let Some(component) = cache.and_then(|cache| cache.find(engine, digest)) {
-        return Ok(component);
-    }
     let start = Instant::now();
     tracing::info!(%digest, size_bytes = wasm.len(), "compiling a component; it is kept for the next start");
     let component =

@@ -45,7 +45,7 @@ enum Command {
     Schedule(schedule::Schedule),
     /// Look after the master key that seals secrets
     Secrets(secrets::Secrets),
-    /// Write, test and look at connectors
+    /// Write, test and look at connectors; install them into a server
     Plugin(plugin::Plugin),
     /// Look at a sync that was recorded
     Sync(sync::Sync),

@@ -11,7 +11,11 @@ use tributary_core::{Clock, SystemClock, UserId, workspace::Workspace};
 use tributary_store::{AuditOutcome, Db, NewAuditEvent, TenantDb, User};
 
 use super::record;
-use crate::{auth::Auth, secrets::Vault, settings::Settings};
+use crate::{
+    auth::Auth,
+    secrets::Vault,
+    settings::{Config, Settings},
+};
 
 /// Options of every such command.
 #[derive(Args)]
@@ -29,6 +33,7 @@ pub(super) struct Operator {
     pub db: Db,
     pub auth: Auth,
     pub clock: Arc<dyn Clock>,
+    pub config: Config,
     json: bool,
 }
 
@@ -43,7 +48,7 @@ impl Common {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let vault = Arc::new(Vault::open(db.clone(), clock.clone(), &config).await?);
         let auth = Auth::open(db.clone(), clock.clone(), config.environment, vault).await?;
-        Ok(Operator { db, auth, clock, json: self.json })
+        Ok(Operator { db, auth, clock, config, json: self.json })
     }
 }
 

@@ -112,7 +112,7 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(users::create, users::list))
         .routes(routes!(users::get, users::update))
         .routes(routes!(users::reset_password))
-        .routes(routes!(connectors::list))
+        .merge(connectors::routes())
         .routes(routes!(workspaces::create, workspaces::list))
         .routes(routes!(workspaces::deletion))
         .routes(routes!(audit::list))

@@ -10,6 +10,8 @@ use tributary_core::{
     source::Health,
 };
 
+use super::stage::STALLED;
+
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
@@ -50,6 +52,11 @@ pub(super) fn verdict(failure: &Failure, lease: &Lease) -> Verdict {
         }
         _ => Verdict::GiveUp(Health::Failing),
     }
+}
+
+/// Whether the sandbox had to end the connector. A stage that stood still may have waited for somebody else.
+pub(super) fn is_kill(failure: &Failure) -> bool {
+    matches!(failure.fault, Fault::Trap | Fault::Memory | Fault::Deadline) && failure.code != STALLED
 }
 
 /// Exponential with full jitter, from one second.

@@ -20,6 +20,8 @@ use tributary_core::{
 };
 use tributary_sandbox::Meter;
 
+/// The code of a run whose stage stood still.
+pub(super) const STALLED: &str = "stalled";
 /// How often it is looked whether a stage moves.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -138,5 +140,5 @@ fn failure(stage: StageName, limit: Duration) -> Failure {
         StageName::Index => "the database took no page",
     };
     let message = format!("the run stood still: {what} for {} s; it goes on from its last page", limit.as_secs_f64());
-    Failure::new(Fault::Deadline, "stalled", message)
+    Failure::new(Fault::Deadline, STALLED, message)
 }

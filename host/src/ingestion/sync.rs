@@ -9,13 +9,14 @@ use tokio::time::{Instant as Elapsed, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tributary_core::{
     Clock, RunId,
+    citation::ConnectorRef,
     contract::{Change, Container, Content, Document, Failure, Fault, Gone, Next, Page, Progress, PullRequest},
     job::Lease,
     run::{FailedItem, Run, RunError, RunKind, RunStatus, StageName, Traversal, WaitingFor},
     source::Health,
 };
 use tributary_sandbox::HostServices;
-use tributary_store::{BegunRun, Db, FinishRun, Heartbeat, NewRun, PageCommit, Prune, TenantDb};
+use tributary_store::{BegunRun, Db, FinishRun, Heartbeat, NewRun, PageCommit, Prune, QUARANTINED, TenantDb};
 
 use super::{
     Intake, Item, Material,
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     metrics::{Metrics, counted},
-    plugins::{Grants, Plugins},
+    plugins::{Grants, Plugins, Ready},
     settings::Config,
     wake::Wake,
 };
@@ -158,13 +159,7 @@ impl Syncs {
             return Err(Stop::Cancelled);
         }
         let BegunRun { run, source, .. } = begun;
-        let Some(ready) = self.plugins.at_digest(&run.connector.digest).await.map_err(Stop::Internal)? else {
-            let message = format!(
-                "the connector {} {} is not installed any more; edit the source to move it to the current one",
-                run.connector.id, run.connector.version
-            );
-            return Err(Stop::Failed(Failure::new(Fault::Transient, "connector_missing", message)));
-        };
+        let ready = self.connector(&run.connector).await.map_err(Stop::Failed)?;
         if run.page_no > 0 && source.config_revision != run.config_revision {
             let message = "the source's configuration changed during the run, so that its cursor means nothing any more; it starts again from the beginning";
             return Err(Stop::Failed(Failure::new(Fault::CursorExpired, "config_changed", message)));
@@ -273,6 +268,40 @@ impl Syncs {
         self.finish(tenant, lease, &run, traversal).await
     }
 
+    /// The connector of a run, or why it cannot run.
+    async fn connector(&self, reference: &ConnectorRef) -> Result<Arc<Ready>, Failure> {
+        let ConnectorRef { id, version, digest } = reference;
+        let found = self.plugins.at_digest(digest).await.map_err(|error| {
+            tracing::error!(
+                connector = id,
+                version,
+                digest,
+                error = format!("{error:#}"),
+                "a connector could not be loaded"
+            );
+            let message = format!(
+                "the connector {id} {version} could not be loaded; the server's log says why. It is tried again"
+            );
+            Failure::new(Fault::Transient, "connector_unavailable", message)
+        })?;
+        match found {
+            Some(ready) => match &ready.quarantine {
+                Some(advice) => Err(Failure::new(Fault::Config, QUARANTINED, advice)),
+                None => Ok(ready),
+            },
+            None => {
+                let message = format!(
+                    "the connector {id} {version} is not installed any more; have an administrator of the server install it again, or edit the source to move it to the current version"
+                );
+                // Or a newer host moved the source on and is about to take the run over.
+                let recorded = self.db.system().find_connector(digest).await;
+                let removed = recorded.is_ok_and(|known| known.is_some_and(|known| known.removed_at.is_some()));
+                let fault = if removed { Fault::Config } else { Fault::Transient };
+                Err(Failure::new(fault, "connector_missing", message))
+            }
+        }
+    }
+
     /// The last transaction: tombstones what an exhaustive traversal did not see, unless the guard holds it.
     async fn finish(&self, tenant: &TenantDb, lease: &Lease, run: &Run, traversal: Traversal) -> Result<(), Stop> {
         let failed = tenant.get_run(run.id).await?.counts.failed;
@@ -293,6 +322,7 @@ impl Syncs {
             prune: (traversal == Traversal::Exhaustive).then(Prune::default),
             allow_deletions: run.accept_deletions,
             health: Some(health),
+            killed: None,
             now: self.clock.now(),
         };
         let finished = tenant.finish_run(Some(lease), finish).await?;
@@ -314,13 +344,16 @@ impl Syncs {
         run_id: RunId,
         stop: Stop,
     ) -> Result<(), tributary_store::Error> {
-        let system = self.db.system();
+        let (system, now) = (self.db.system(), self.clock.now());
+        let failed = |error, health| FinishRun::with(run_id, RunStatus::Failed, Some(error), Some(health), now);
         match stop {
             Stop::Lost => tracing::info!(run = %run_id, "another worker has this run now"),
             Stop::Shutdown => {
                 system.release(lease, 0).await?;
             }
-            Stop::Cancelled => self.end(tenant, lease, run_id, RunStatus::Cancelled, None, None).await?,
+            Stop::Cancelled => {
+                self.end(tenant, lease, FinishRun::with(run_id, RunStatus::Cancelled, None, None, now)).await?
+            }
             Stop::Failed(failure) => {
                 tracing::warn!(run = %run_id, fault = failure.fault.as_str(), code = failure.code, "the connector failed: {}", failure.message);
                 match retry::verdict(&failure, lease) {
@@ -334,15 +367,7 @@ impl Syncs {
                     }
                     Verdict::StartOver => {
                         let run = tenant.get_run(run_id).await?;
-                        self.end(
-                            tenant,
-                            lease,
-                            run_id,
-                            RunStatus::Failed,
-                            Some(retry::error(&failure)),
-                            Some(Health::Degraded),
-                        )
-                        .await?;
+                        self.end(tenant, lease, failed(retry::error(&failure), Health::Degraded)).await?;
                         if run.kind == RunKind::DryRun {
                             return Ok(());
                         }
@@ -360,8 +385,9 @@ impl Syncs {
                         }
                     }
                     Verdict::GiveUp(health) => {
-                        self.end(tenant, lease, run_id, RunStatus::Failed, Some(retry::error(&failure)), Some(health))
-                            .await?
+                        let killed = retry::is_kill(&failure).then_some(failure.fault);
+                        let end = FinishRun { killed, ..failed(retry::error(&failure), health) };
+                        self.end(tenant, lease, end).await?
                     }
                 }
             }
@@ -372,7 +398,7 @@ impl Syncs {
                     detail: format!("{error}; make room, then sync again"),
                     config_pointer: None,
                 };
-                self.end(tenant, lease, run_id, RunStatus::Failed, Some(error), Some(Health::NeedsAttention)).await?;
+                self.end(tenant, lease, failed(error, Health::NeedsAttention)).await?;
             }
             Stop::Store(error) => {
                 tracing::warn!(run = %run_id, %error, "the database failed during a run; trying again");
@@ -385,26 +411,27 @@ impl Syncs {
                     detail: "the server failed; its log has the details under this run's id".to_owned(),
                     config_pointer: None,
                 };
-                self.end(tenant, lease, run_id, RunStatus::Failed, Some(error), Some(Health::Failing)).await?;
+                self.end(tenant, lease, failed(error, Health::Failing)).await?;
             }
         }
         Ok(())
     }
 
-    async fn end(
-        &self,
-        tenant: &TenantDb,
-        lease: &Lease,
-        run_id: RunId,
-        status: RunStatus,
-        error: Option<RunError>,
-        health: Option<Health>,
-    ) -> Result<(), tributary_store::Error> {
-        let finish =
-            FinishRun { run_id, status, error, prune: None, allow_deletions: false, health, now: self.clock.now() };
+    async fn end(&self, tenant: &TenantDb, lease: &Lease, finish: FinishRun) -> Result<(), tributary_store::Error> {
+        let now = finish.now;
         match tenant.finish_run(Some(lease), finish).await {
             Ok(finished) => {
                 self.metrics.run_ended(&finished.run);
+                if let Some(digest) = finished.quarantined {
+                    let connector = &finished.run.connector;
+                    tracing::error!(
+                        connector = connector.id,
+                        version = connector.version,
+                        digest,
+                        "a connector is in quarantine: the sandbox had to end it again and again"
+                    );
+                    self.db.system().mark_quarantined(&digest, now).await?;
+                }
                 Ok(())
             }
             Err(tributary_store::Error::LeaseLost) => Ok(()),

@@ -49,7 +49,7 @@ impl Grants {
         let descriptor = &connector.descriptor;
         Arc::new(self.egress.for_source(SourceAccess {
             workspace: tenant.workspace_id().to_string(),
-            hosts: HostGrants::new(&descriptor.id, &descriptor.hosts, config, None),
+            hosts: HostGrants::new(&descriptor.id, &descriptor.hosts, config, connector.granted_hosts.as_deref()),
             credentials: credential_names(&descriptor.config_schema, config),
             secrets: Arc::new(WorkspaceSecrets { credentials: self.credentials.clone(), tenant: tenant.clone() }),
         }))

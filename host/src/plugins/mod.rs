@@ -1,20 +1,34 @@
 //! The connectors and the extractor of this server.
 //!
-//! They ship inside the binary. They are compiled (or loaded from the cache) while the server already answers;
-//! whoever needs one waits for it here.
+//! Some components ship inside the binary. They are compiled (or loaded from the cache) while the server already answers;
+//! whoever needs one waits for it here. Others an administrator installs while the server runs: what is installed is asked of the
+//! record each time, so that every host knows of it at once, and a component is fetched and compiled where it is first needed.
 
 mod credential_names;
 mod grants;
+mod install;
+mod manage;
+mod signatures;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use anyhow::Context;
+use bytes::Bytes;
+use moka::future::Cache;
 use tokio::sync::OnceCell;
-use tributary_core::{Clock, citation::ConnectorRef, contract::Descriptor, hash::Sha256Hash, source::PUSH_CONNECTOR};
-use tributary_sandbox::{Connector, Extractor, Sandbox};
-use tributary_store::Db;
+use tributary_core::{
+    Clock, Instant, citation::ConnectorRef, contract::Descriptor, hash::Sha256Hash, source::PUSH_CONNECTOR,
+};
+use tributary_sandbox::{Artifact, Connector, Extractor, InstallError, Sandbox, SandboxOptions};
+use tributary_store::{Db, InstalledConnector, quarantine_advice};
+
+use crate::settings::Config;
 
 pub(crate) use credential_names::credential_names;
 pub use grants::Grants;
+pub use install::{Installed, Misfit, Package};
+pub use manage::{Refused, not_granted};
+pub use signatures::PluginKeys;
 
 /// The connectors inside the binary.
 pub(crate) static SHIPPED: [&[u8]; 3] = [FILE, API, GOOGLE_DOCS];
@@ -22,6 +36,11 @@ static FILE: &[u8] = include_bytes!(env!("FILE_COMPONENT"));
 static API: &[u8] = include_bytes!(env!("API_COMPONENT"));
 static GOOGLE_DOCS: &[u8] = include_bytes!(env!("GOOGLE_DOCS_COMPONENT"));
 pub(crate) static EXTRACT: &[u8] = include_bytes!(env!("EXTRACT_COMPONENT"));
+
+/// Installed connectors that are kept ready, by the size of their components.
+const READY_BYTES: u64 = 256 << 20;
+/// One that nobody used for so long is let go; its compiled code stays on disk.
+const READY_IDLE: Duration = Duration::from_secs(3_600);
 
 /// A connector that is ready to run.
 pub struct Ready {
@@ -31,12 +50,29 @@ pub struct Ready {
     pub descriptor: Descriptor,
     /// The thing itself.
     pub connector: Arc<dyn Connector>,
+    /// The hosts it was granted; `None` is what it asks for.
+    pub granted_hosts: Option<Vec<String>>,
+    /// Why no run may use it, and what to do.
+    pub quarantine: Option<String>,
 }
 
-/// Everything that is ready.
+/// What compiling, or finding compiled, gave.
+#[derive(Clone)]
+struct Compiled {
+    artifact: Arc<Artifact>,
+    connector: Arc<dyn Connector>,
+}
+
+/// A connector of this binary.
+struct Shipped {
+    known: InstalledConnector,
+    connector: Arc<dyn Connector>,
+}
+
+/// Everything that ships with the server, ready.
 struct Loaded {
-    by_digest: BTreeMap<String, Arc<Ready>>,
-    current: BTreeMap<String, Arc<Ready>>,
+    by_digest: BTreeMap<String, Arc<Shipped>>,
+    current: BTreeMap<String, Arc<Shipped>>,
     extractor: Arc<dyn Extractor>,
     extractor_digest: Sha256Hash,
 }
@@ -46,14 +82,18 @@ pub struct Plugins {
     db: Db,
     clock: Arc<dyn Clock>,
     sandbox: Sandbox,
+    keys: PluginKeys,
     push: ConnectorRef,
     loaded: OnceCell<Loaded>,
+    installed: Cache<String, Compiled>,
 }
 
 impl Plugins {
     /// Nothing is loaded yet; see [`Plugins::load`].
-    pub fn new(db: Db, clock: Arc<dyn Clock>, sandbox: Sandbox) -> Self {
-        Self { db, clock, sandbox, push: push_connector(), loaded: OnceCell::new() }
+    pub fn new(db: Db, clock: Arc<dyn Clock>, sandbox: Sandbox, keys: PluginKeys) -> Self {
+        let weigh = |_: &String, one: &Compiled| u32::try_from(one.artifact.size_bytes).unwrap_or(u32::MAX);
+        let installed = Cache::builder().max_capacity(READY_BYTES).weigher(weigh).time_to_idle(READY_IDLE).build();
+        Self { db, clock, sandbox, keys, push: push_connector(), loaded: OnceCell::new(), installed }
     }
 
     /// Connectors that a test wrote, by id, and an extractor.
@@ -65,15 +105,16 @@ impl Plugins {
         extractor: Arc<dyn Extractor>,
     ) -> anyhow::Result<Self> {
         let (reference, descriptor, connector) = connector;
-        let ready = Arc::new(Ready { reference: reference.clone(), descriptor, connector });
+        let shipped = Arc::new(Shipped { known: shipped(reference.clone(), descriptor, 0, clock.now()), connector });
         let loaded = Loaded {
-            by_digest: BTreeMap::from([(reference.digest, ready.clone())]),
-            current: BTreeMap::from([(reference.id, ready)]),
+            by_digest: BTreeMap::from([(reference.digest, shipped.clone())]),
+            current: BTreeMap::from([(reference.id, shipped)]),
             extractor,
             extractor_digest: Sha256Hash::of("extractor"),
         };
         let sandbox = Sandbox::new(tributary_sandbox::SandboxOptions::default())?;
-        Ok(Self { db, clock, sandbox, push: push_connector(), loaded: OnceCell::new_with(Some(loaded)) })
+        let plugins = Self::new(db, clock, sandbox, PluginKeys::default());
+        Ok(Self { loaded: OnceCell::new_with(Some(loaded)), ..plugins })
     }
 
     /// The built-in connector of pushed and uploaded documents; its digest is that of this server build.
@@ -81,24 +122,58 @@ impl Plugins {
         &self.push
     }
 
-    /// Compiles and registers everything. Called once at the start, so that the first sync need not wait.
+    /// Compiles and registers everything that ships with the server. Called once at the start, so that the first sync need not wait.
     pub async fn load(&self) -> anyhow::Result<()> {
         self.loaded().await.map(|_| ())
     }
 
     /// The current version of a connector.
-    pub async fn current(&self, id: &str) -> anyhow::Result<Option<Arc<Ready>>> {
-        Ok(self.loaded().await?.current.get(id).cloned())
+    pub async fn current(&self, id: &str) -> anyhow::Result<Option<InstalledConnector>> {
+        let Some(shipped) = self.loaded().await?.current.get(id) else {
+            return Ok(self.db.system().current_connector(id).await?.filter(|known| known.installed_by.is_some()));
+        };
+        let recorded = self.db.system().find_connector(&shipped.known.connector.digest).await?;
+        Ok(Some(shipped.as_recorded(recorded.as_ref())))
     }
 
-    /// The exact connector a source is pinned to.
+    /// The exact connector a source is pinned to. An installed one is compiled where it was not yet, while others go on.
     pub async fn at_digest(&self, digest: &str) -> anyhow::Result<Option<Arc<Ready>>> {
-        Ok(self.loaded().await?.by_digest.get(digest).cloned())
+        let loaded = self.loaded().await?;
+        let recorded = self.db.system().find_connector(digest).await?;
+        let (known, connector) = match loaded.by_digest.get(digest) {
+            Some(shipped) => (shipped.as_recorded(recorded.as_ref()), shipped.connector.clone()),
+            None => {
+                let usable = |known: &InstalledConnector| known.installed_by.is_some() && known.removed_at.is_none();
+                let Some(known) = recorded.filter(usable) else { return Ok(None) };
+                let compiled = self.installed.try_get_with_by_ref(digest, self.fetch(digest)).await;
+                (known, compiled.map_err(|error| anyhow::anyhow!("{error}"))?.connector)
+            }
+        };
+        let quarantine = advice(&known);
+        let InstalledConnector { connector: reference, descriptor, granted_hosts, .. } = known;
+        Ok(Some(Arc::new(Ready { reference, descriptor, connector, granted_hosts, quarantine })))
     }
 
     /// Every current connector, by id.
-    pub async fn all(&self) -> anyhow::Result<Vec<Arc<Ready>>> {
-        Ok(self.loaded().await?.current.values().cloned().collect())
+    pub async fn all(&self) -> anyhow::Result<Vec<InstalledConnector>> {
+        let loaded = self.loaded().await?;
+        let system = self.db.system();
+        let digests: Vec<_> = loaded.by_digest.keys().map(String::as_str).collect();
+        let recorded = system.find_connectors(&digests).await?;
+        let mut all: BTreeMap<String, InstalledConnector> = BTreeMap::new();
+        for (id, shipped) in &loaded.current {
+            let recorded = recorded.iter().find(|one| one.connector.digest == shipped.known.connector.digest);
+            all.insert(id.clone(), shipped.as_recorded(recorded));
+        }
+        for known in system.list_connectors().await?.into_iter().filter(|known| known.installed_by.is_some()) {
+            all.entry(known.connector.id.clone()).or_insert(known);
+        }
+        Ok(all.into_values().collect())
+    }
+
+    /// Why no run may use the connector of this digest, and what to do.
+    pub async fn quarantine(&self, digest: &str) -> anyhow::Result<Option<String>> {
+        Ok(self.db.system().find_connector(digest).await?.as_ref().and_then(advice))
     }
 
     /// The extractor.
@@ -123,23 +198,23 @@ impl Plugins {
                     extractor_digest: extractor.digest,
                 };
                 for bytes in SHIPPED {
-                    let ready = Arc::new(self.install(bytes).await?);
-                    loaded.by_digest.insert(ready.reference.digest.clone(), ready.clone());
-                    loaded.current.insert(ready.reference.id.clone(), ready);
+                    let shipped = Arc::new(self.register(bytes).await?);
+                    let ConnectorRef { id, digest, .. } = shipped.known.connector.clone();
+                    loaded.by_digest.insert(digest, shipped.clone());
+                    loaded.current.insert(id, shipped);
                 }
                 Ok(loaded)
             })
             .await
     }
 
-    async fn install(&self, bytes: &'static [u8]) -> anyhow::Result<Ready> {
-        let artifact = self.sandbox.install(bytes).await?;
-        let connector: Arc<dyn Connector> = Arc::new(self.sandbox.connector(artifact.digest)?);
-        let descriptor = connector.describe().await?;
-        let digest = artifact.digest.to_string();
-        let reference =
-            self.db.system().put_connector(&digest, &descriptor, bytes.len() as i64, self.clock.now()).await?;
-        let moved = self.db.system().adopt_connector(&reference).await?;
+    /// Readies a connector of this binary and records it as the current one of its id.
+    async fn register(&self, bytes: &'static [u8]) -> anyhow::Result<Shipped> {
+        let (artifact, connector) = self.sandbox.open_connector(bytes).await?;
+        let descriptor = artifact.descriptor.context("a connector has a descriptor")?;
+        let (digest, size_bytes, now) = (artifact.digest.to_string(), bytes.len() as i64, self.clock.now());
+        let reference = self.db.system().put_connector(&digest, &descriptor, size_bytes, now).await?;
+        let moved = self.db.system().adopt_connector(&reference, now).await?;
         if moved > 0 {
             tracing::info!(
                 connector = reference.id,
@@ -148,8 +223,60 @@ impl Plugins {
             );
         }
         tracing::info!(connector = reference.id, version = reference.version, digest, "connector ready");
-        Ok(Ready { reference, descriptor, connector })
+        Ok(Shipped { known: shipped(reference, descriptor, size_bytes, now), connector: Arc::new(connector) })
     }
+
+    /// An installed component out of the record.
+    async fn fetch(&self, digest: &str) -> Result<Compiled, InstallError> {
+        let found = self.db.system().find_component(digest).await;
+        let found =
+            found.map_err(|error| InstallError::Host(format!("the record does not give the component: {error}")))?;
+        let bytes = found.ok_or_else(|| InstallError::Host(format!("the record holds no component {digest}")))?;
+        let compiled = self.compile(bytes.into()).await?;
+        if compiled.artifact.digest.to_string() != digest {
+            return Err(InstallError::Host(format!("what the record holds as the component {digest} is another one")));
+        }
+        Ok(compiled)
+    }
+
+    async fn compile(&self, wasm: Bytes) -> Result<Compiled, InstallError> {
+        let (artifact, connector) = self.sandbox.open_connector(wasm).await?;
+        Ok(Compiled { artifact: Arc::new(artifact), connector: Arc::new(connector) })
+    }
+}
+
+impl Shipped {
+    /// With what the record says of its quarantine.
+    fn as_recorded(&self, recorded: Option<&InstalledConnector>) -> InstalledConnector {
+        let quarantine = recorded.and_then(|recorded| recorded.quarantine.clone());
+        InstalledConnector { quarantine, ..self.known.clone() }
+    }
+}
+
+fn shipped(connector: ConnectorRef, descriptor: Descriptor, size_bytes: i64, now: Instant) -> InstalledConnector {
+    InstalledConnector {
+        connector,
+        descriptor,
+        size_bytes,
+        installed_at: now,
+        installed_by: None,
+        signed_by: None,
+        granted_hosts: None,
+        quarantine: None,
+        removed_at: None,
+    }
+}
+
+fn advice(known: &InstalledConnector) -> Option<String> {
+    let ConnectorRef { id, version, .. } = &known.connector;
+    known.quarantine.as_ref().map(|quarantine| quarantine_advice(id, version, &quarantine.reason))
+}
+
+/// The sandbox of a server with these settings; commands beside it share its compiled code.
+pub fn sandbox(config: &Config) -> Result<Sandbox, InstallError> {
+    let mut options = SandboxOptions { cache_dir: Some(config.component_cache.clone()), ..SandboxOptions::default() };
+    options.pull.cpu_ms = config.connector_cpu.as_millis() as u64;
+    Sandbox::new(options)
 }
 
 /// The build is told apart by its version and by everything that ships inside it.

@@ -1,6 +1,6 @@
 //! Checks a configuration against the connector's JSON Schema (2020-12), with a pointer to each field at fault.
 
-use jsonschema::error::ValidationErrorKind;
+use jsonschema::{Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
 use super::FieldFault;
@@ -10,9 +10,17 @@ const MOST_FAULTS: usize = 20;
 
 /// The fields at fault; empty when the configuration fits. Fails only when the schema itself is broken.
 pub(super) fn faults(schema: &Value, config: &Value) -> anyhow::Result<Vec<FieldFault>> {
-    let validator = jsonschema::draft202012::new(schema)
-        .map_err(|error| anyhow::anyhow!("the connector's schema is broken: {error}"))?;
-    Ok(validator
+    Ok(faults_by(&validator(schema)?, config))
+}
+
+/// For many configurations. Fails when the schema is broken.
+pub(crate) fn validator(schema: &Value) -> anyhow::Result<Validator> {
+    jsonschema::draft202012::new(schema).map_err(|error| anyhow::anyhow!("the connector's schema is broken: {error}"))
+}
+
+/// The fields at fault; empty when the configuration fits.
+pub(crate) fn faults_by(validator: &Validator, config: &Value) -> Vec<FieldFault> {
+    validator
         .iter_errors(config)
         .take(MOST_FAULTS)
         .map(|error| {
@@ -29,7 +37,7 @@ pub(super) fn faults(schema: &Value, config: &Value) -> anyhow::Result<Vec<Field
             }
             (pointer, error.to_string())
         })
-        .collect())
+        .collect()
 }
 
 fn segment(name: &str) -> String {

@@ -80,7 +80,7 @@ impl Sources {
         let new = NewSource {
             id: SourceId::new(),
             name: name.clone(),
-            connector: ready.reference.clone(),
+            connector: ready.connector.clone(),
             config: source.config,
             schedules: schedules
                 .into_iter()

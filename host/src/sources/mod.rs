@@ -1,6 +1,6 @@
 //! Sources: making and changing them, and asking for a sync.
 
-mod config_schema;
+pub(crate) mod config_schema;
 mod life;
 mod schedules;
 
@@ -17,11 +17,11 @@ use tributary_core::{
 };
 use tributary_sandbox::{EmptyLedger, HostServices, Meter};
 use tributary_search::text;
-use tributary_store::{NewRun, NewSource, SourceUpdate, SourceWithRun, TenantDb};
+use tributary_store::{InstalledConnector, NewRun, NewSource, SourceUpdate, SourceWithRun, TenantDb};
 
 use crate::{
     metrics::Metrics,
-    plugins::{Grants, Plugins, Ready},
+    plugins::{Grants, Plugins},
     schedules::{Draft as ScheduleDraft, InvalidSchedule},
     wake::Wake,
 };
@@ -81,6 +81,9 @@ pub enum Error {
     /// Push sources have nothing to sync.
     #[error("documents are pushed into this source; there is nothing to sync")]
     NothingToSync,
+    /// No run may use its connector.
+    #[error("{0}")]
+    Quarantined(String),
     /// It is there.
     #[error("this source is not deleted")]
     NotDeleted,
@@ -156,7 +159,7 @@ impl Sources {
         } else {
             let ready = self.ready(&draft.connector).await?;
             self.accept_config(&ready.descriptor, &draft.config)?;
-            ready.reference.clone()
+            ready.connector.clone()
         };
         let id = SourceId::new();
         let wanted = [(ScheduleKind::Sync, draft.schedule), (ScheduleKind::Full, draft.full_schedule)];
@@ -186,7 +189,7 @@ impl Sources {
             } else {
                 let ready = self.ready(&source.connector.id).await?;
                 self.accept_config(&ready.descriptor, &config)?;
-                update.connector = Some(ready.reference.clone());
+                update.connector = Some(ready.connector.clone());
             }
             update.config = Some(config);
         }
@@ -217,6 +220,7 @@ impl Sources {
         if source.connector.id == PUSH_CONNECTOR {
             return Err(Error::NothingToSync);
         }
+        self.refuse_quarantined(&source.connector.digest).await?;
         let run = NewRun {
             source_id: id,
             kind: if full { RunKind::Full } else { RunKind::Sync },
@@ -236,6 +240,7 @@ impl Sources {
         if source.connector.id == PUSH_CONNECTOR {
             return Err(Error::NothingToSync);
         }
+        self.refuse_quarantined(&source.connector.digest).await?;
         let run = NewRun {
             source_id: id,
             kind: RunKind::DryRun,
@@ -253,6 +258,9 @@ impl Sources {
     pub async fn check(&self, tenant: &TenantDb, id: SourceId) -> Result<Vec<CheckItem>, Error> {
         let source = tenant.get_source(id).await?;
         let Some(ready) = self.plugins.at_digest(&source.connector.digest).await? else { return Ok(Vec::new()) };
+        if let Some(advice) = &ready.quarantine {
+            return Err(Error::Quarantined(advice.clone()));
+        }
         let files = self.grants.files(&ready, &source.config);
         let services = HostServices::new(files, Arc::new(EmptyLedger), Arc::new(Meter::default()), source.name.clone())
             .with_http(self.grants.http(&ready, tenant, &source.config));
@@ -268,11 +276,15 @@ impl Sources {
         tenant.find_source_with_run(id).await?.ok_or(Error::Store(tributary_store::Error::NotFound("source")))
     }
 
-    async fn ready(&self, id: &str) -> Result<Arc<Ready>, Error> {
+    async fn refuse_quarantined(&self, digest: &str) -> Result<(), Error> {
+        self.plugins.quarantine(digest).await?.map_or(Ok(()), |advice| Err(Error::Quarantined(advice)))
+    }
+
+    async fn ready(&self, id: &str) -> Result<InstalledConnector, Error> {
         if let Some(ready) = self.plugins.current(id).await? {
             return Ok(ready);
         }
-        let known: Vec<_> = self.plugins.all().await?.iter().map(|ready| ready.reference.id.clone()).collect();
+        let known: Vec<_> = self.plugins.all().await?.into_iter().map(|ready| ready.connector.id).collect();
         Err(Error::UnknownConnector { given: id.chars().take(100).collect(), known: known.join(", ") })
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use tributary_core::{
     Instant, RunId, SourceId,
-    contract::Gone,
+    contract::{Fault, Gone},
     job::Lease,
     run::{Run, RunError, RunKind, RunStatus},
     source::Health,
@@ -18,7 +18,7 @@ use crate::{
     db::Cx,
     dialect::q,
     error::{Error, Result},
-    holds, jobs, preview,
+    holds, jobs, preview, quarantine,
     rows::{json_list, name_of},
     runs, schedules,
     seen::{self, Seen},
@@ -60,6 +60,8 @@ pub struct FinishRun {
     pub allow_deletions: bool,
     /// How the source is doing now; `None` leaves it as it is.
     pub health: Option<Health>,
+    /// The sandbox had to end the connector, and why: trap, memory or deadline.
+    pub killed: Option<Fault>,
     /// Now.
     pub now: Instant,
 }
@@ -73,7 +75,7 @@ impl FinishRun {
         health: Option<Health>,
         now: Instant,
     ) -> Self {
-        Self { run_id, status, error, prune: None, allow_deletions: false, health, now }
+        Self { run_id, status, error, prune: None, allow_deletions: false, health, killed: None, now }
     }
 }
 
@@ -93,6 +95,8 @@ pub struct Finished {
     pub run: Run,
     /// Set when deletions were held back.
     pub held: Option<Held>,
+    /// The connector's digest when this run put it into quarantine: say so on its sources.
+    pub quarantined: Option<String>,
 }
 
 impl TenantDb {
@@ -169,8 +173,10 @@ impl TenantDb {
         if let Some(lease) = lease {
             jobs::done(&mut cx, lease).await?;
         }
+        let digest = &run.connector.digest;
+        let quarantined = quarantine::count(&mut cx, digest, finish.status, finish.killed, finish.now).await?;
         cx.commit().await?;
-        Ok(Finished { run, held })
+        Ok(Finished { run, held, quarantined })
     }
 
     /// Removes what the run did not name.

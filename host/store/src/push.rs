@@ -97,6 +97,7 @@ impl TenantDb {
             prune: None,
             allow_deletions: false,
             health: None,
+            killed: None,
             now: push.now,
         };
         finish::end(&mut cx, self.key(), &end).await?;

@@ -207,7 +207,8 @@ pub(crate) async fn pause(cx: &mut Cx, workspace: Uuid, source: SourceId, pause:
 }
 
 /// Pauses a locked source with schedules whose last runs all failed, so many as its own limit says. Runs that were cancelled say
-/// nothing, and neither do those of an older configuration or of before the source was last resumed.
+/// nothing, and neither do those of an older configuration, of before the source was last resumed, or that were refused because the
+/// connector is in quarantine.
 pub(crate) async fn pause_if_failing(cx: &mut Cx, workspace: Uuid, source: &Source, now: Instant) -> Result<()> {
     let limit = source.pause_after_failures;
     if limit == 0 || source.pause.is_some() || !of_sources(cx, workspace, &[source.id]).await?.contains_key(&source.id)
@@ -220,6 +221,7 @@ pub(crate) async fn pause_if_failing(cx: &mut Cx, workspace: Uuid, source: &Sour
         "SELECT status, error_detail FROM run
          WHERE workspace_id = $1 AND source_id = $2 AND kind IN ('sync', 'full') AND config_revision = $4
              AND status IN ('succeeded', 'partial', 'failed') AND ($5 IS NULL OR queued_at >= $5)
+             AND COALESCE(error_code, '') <> 'connector_quarantined'
          ORDER BY id DESC LIMIT $3",
         workspace,
         source.id.0,

@@ -11,6 +11,7 @@ use tributary_core::{
 use uuid::Uuid;
 
 use crate::{
+    connectors,
     db::Cx,
     dialect::q,
     error::{Error, Result, missing, taken},
@@ -18,7 +19,7 @@ use crate::{
     rows::{Page, json_list, limited, name_of, named, refuse_nul},
     runs,
     schedules::{self, NewSchedule},
-    tenant::{SystemDb, TenantDb},
+    tenant::TenantDb,
 };
 
 /// A source to be made.
@@ -140,6 +141,7 @@ impl TryFrom<Row> for Source {
 pub(crate) async fn insert(cx: &mut Cx, workspace: Uuid, new: NewSource) -> Result<Source> {
     refuse_nul([new.name.as_str()])?;
     refuse_nul_in_json(&new.config)?;
+    connectors::hold(cx, &new.connector).await?;
     let source = Source {
         id: new.id,
         name: new.name,
@@ -347,6 +349,7 @@ impl TenantDb {
             source.pause_after_failures = failures;
         }
         if let Some(connector) = update.connector {
+            connectors::hold(&mut cx, &connector).await?;
             source.connector = connector;
         }
         q!(
@@ -391,36 +394,5 @@ impl TenantDb {
             return Err(Error::NotFound("source"));
         }
         cx.commit().await
-    }
-}
-
-impl SystemDb {
-    /// Moves every source of a connector that is pinned to another digest to this one, with the runs that still wait for a worker.
-    ///
-    /// For connectors that ship with the server: after an update the old digest is gone. The ledger's basis changes with the
-    /// digest, so that the next run reads everything again.
-    pub async fn adopt_connector(&self, connector: &ConnectorRef) -> Result<u64> {
-        let mut cx = self.write().await?;
-        let moved = q!(
-            cx,
-            execute,
-            "UPDATE source SET connector_version = $2, connector_digest = $3 WHERE connector_id = $1 AND connector_digest <> $3",
-            &connector.id,
-            &connector.version,
-            &connector.digest
-        )?;
-        if moved > 0 {
-            q!(
-                cx,
-                execute,
-                "UPDATE run SET connector_version = $2, connector_digest = $3
-                 WHERE connector_id = $1 AND connector_digest <> $3 AND status = 'queued'",
-                &connector.id,
-                &connector.version,
-                &connector.digest
-            )?;
-        }
-        cx.commit().await?;
-        Ok(moved)
     }
 }

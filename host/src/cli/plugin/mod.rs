@@ -1,4 +1,4 @@
-//! `tributary plugin`: what the author of a connector needs. None of it needs a server.
+//! `tributary plugin`: what the author of a connector needs, without a server; and what the operator of a server does with connectors.
 
 mod build;
 mod check;
@@ -8,6 +8,8 @@ mod diff;
 mod doctor;
 mod extract;
 mod inspect;
+mod install;
+mod manage;
 mod new;
 mod pack;
 mod project;
@@ -49,6 +51,16 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Put a component and its manifest into a folder, ready to hand over
     Pack(pack::Pack),
+    /// Install a connector, or another version of it, into a server, also while it runs
+    Install(Box<install::Install>),
+    /// List the connectors of a server
+    List(Box<manage::List>),
+    /// Grant an installed connector hosts that it may reach
+    Grant(Box<manage::Grant>),
+    /// Let a connector run again that is in quarantine
+    Release(Box<manage::Release>),
+    /// Remove an installed connector that no source uses
+    Remove(Box<manage::Remove>),
 }
 
 impl Plugin {
@@ -63,6 +75,11 @@ impl Plugin {
             Command::Diff(diff) => diff.run(),
             Command::Inspect(inspect) => inspect.run(),
             Command::Pack(pack) => pack.run(),
+            Command::Install(install) => install.run(),
+            Command::List(list) => list.run(),
+            Command::Grant(grant) => grant.run(),
+            Command::Release(release) => release.run(),
+            Command::Remove(remove) => remove.run(),
         }
     }
 }

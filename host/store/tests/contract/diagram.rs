@@ -12,7 +12,10 @@ const UPDATE: &str = "TRIBUTARY_UPDATE_SCHEMA";
 /// What belongs together, and by how the names of its tables begin.
 const AREAS: [(&str, &[&str]); 5] = [
     ("Documents", &["document", "chunk", "held_", "deletion_", "thread", "message"]),
-    ("Sources, schedules and runs", &["source", "schedule", "run", "connector", "container", "job", "chore"]),
+    (
+        "Sources, schedules and runs",
+        &["source", "schedule", "run", "connector", "component", "container", "job", "chore"],
+    ),
     (
         "People, keys and workspaces",
         &["app_user", "member", "session", "refresh", "invitation", "password", "api_key", "key_", "workspace"],

@@ -4,6 +4,7 @@
 mod audience;
 mod audit;
 mod chat;
+mod components;
 mod deleted_sources;
 mod diagram;
 mod documents;

@@ -1,0 +1,169 @@
+//! Installing a connector on a running server: what is checked before anything of it is recorded.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tributary_core::{SourceId, WorkspaceId, contract::Descriptor, hash::Sha256Hash};
+use tributary_sandbox::InstallError;
+use tributary_store::{InstalledConnector, NewComponent, Usage};
+
+use super::{Compiled, Plugins, Refused, manage};
+use crate::sources::{FieldFault, config_schema};
+
+/// Sources that do not fit, named in one refusal.
+const MOST_MISFITS: usize = 20;
+/// Sources looked at in one read.
+const SLICE: i64 = 200;
+/// Sources may change while they are looked at; so often it is begun again.
+const MOST_TRIES: usize = 5;
+
+/// A component and what is said about it.
+#[derive(Clone, Debug, Default)]
+pub struct Package {
+    /// The component.
+    pub wasm: Bytes,
+    /// Its SHA-256 in hexadecimal, perhaps after `sha256:`, where it was given apart.
+    pub digest: Option<String>,
+    /// Its signature: the text of a `.minisig` file.
+    pub signature: Option<String>,
+    /// Hosts to grant with it, beside those granted before.
+    pub grant_hosts: Vec<String>,
+}
+
+/// A connector that was installed.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    /// As it stands.
+    pub connector: InstalledConnector,
+    /// Sources that use it from now on, where they used another version before.
+    pub moved_sources: u64,
+}
+
+/// A source whose configuration does not fit a connector that was to be installed.
+#[derive(Clone, Debug)]
+pub struct Misfit {
+    /// Its workspace.
+    pub workspace: WorkspaceId,
+    /// Which.
+    pub source: SourceId,
+    /// For people.
+    pub name: String,
+    /// Where and why.
+    pub faults: Vec<FieldFault>,
+}
+
+impl Plugins {
+    /// Checks a component, compiles it and makes it the current version of its connector; every host uses it with its next run.
+    ///
+    /// `by` is recorded. When compiling takes longer than `patience`, the answer is [`Refused::StillCompiling`]: it goes on, and the
+    /// same component sent again finds it done.
+    pub async fn install(
+        self: &Arc<Self>,
+        package: Package,
+        by: &str,
+        patience: Option<Duration>,
+    ) -> Result<Installed, Refused> {
+        let Package { wasm, digest: expected, signature, grant_hosts } = package;
+        let digest = Sha256Hash::of(&wasm).to_string();
+        if let Some(expected) = expected {
+            let expected = expected.trim().trim_start_matches("sha256:").to_ascii_lowercase();
+            if expected != digest {
+                return Err(Refused::Digest { expected: expected.chars().take(100).collect(), found: digest });
+            }
+        }
+        let signed_by = self.keys.signer(&wasm, signature.as_deref()).map_err(Refused::Signature)?;
+        let compiled = self.compiled(&digest, wasm.clone(), patience).await?;
+        let descriptor = compiled.artifact.descriptor.as_ref().ok_or(InstallError::Extractor)?;
+        let id = &descriptor.id;
+        let before = self.db.system().current_connector(id).await?;
+        if before.is_some_and(|before| before.installed_by.is_none()) {
+            return Err(Refused::Shipped(id.clone()));
+        }
+        let grant_hosts = manage::grantable(descriptor, &grant_hosts)?;
+        for _ in 0..MOST_TRIES {
+            let checked = self.check_sources(descriptor).await?;
+            let new = NewComponent {
+                digest: digest.clone(),
+                bytes: &wasm,
+                descriptor,
+                grant_hosts: &grant_hosts,
+                by: by.to_owned(),
+                signed_by: signed_by.clone(),
+                checked,
+                now: self.clock.now(),
+            };
+            if let Some((connector, moved_sources)) = self.db.system().install_component(new).await? {
+                let version = &connector.connector.version;
+                tracing::info!(
+                    connector = id,
+                    version,
+                    digest,
+                    sources = moved_sources,
+                    by,
+                    "a connector was installed"
+                );
+                return Ok(Installed { connector, moved_sources });
+            }
+        }
+        Err(Refused::Unsettled(id.clone()))
+    }
+
+    /// In a task of its own: whoever asked may go away.
+    async fn compiled(
+        self: &Arc<Self>,
+        digest: &str,
+        wasm: Bytes,
+        patience: Option<Duration>,
+    ) -> Result<Compiled, Refused> {
+        let (plugins, key) = (self.clone(), digest.to_owned());
+        let task = tokio::spawn(async move {
+            let compile = plugins.compile(wasm);
+            plugins.installed.try_get_with(key, compile).await
+        });
+        let joined = match patience {
+            Some(patience) => tokio::time::timeout(patience, task).await.map_err(|_| Refused::StillCompiling)?,
+            None => task.await,
+        };
+        let compiled = joined.map_err(|error| Refused::Internal(error.into()))?;
+        compiled.map_err(Refused::Component)
+    }
+
+    /// Holds the configuration of every source of the id against the schema.
+    async fn check_sources(&self, descriptor: &Descriptor) -> Result<Usage, Refused> {
+        let validator = config_schema::validator(&descriptor.config_schema);
+        let validator = Arc::new(validator.map_err(|error| Refused::Schema(error.to_string()))?);
+        let (mut found, mut misfits, mut after) = (Usage::default(), Vec::new(), None);
+        loop {
+            let page = self.db.system().connector_sources(&descriptor.id, after, SLICE).await?;
+            after = page.items.last().map(|(workspace, source)| (*workspace, source.id));
+            found.sources += page.items.len() as i64;
+            found.revisions += page.items.iter().map(|(_, source)| source.config_revision).sum::<i64>();
+            let validator = validator.clone();
+            // A stranger's schema may take its time.
+            let looked = tokio::task::spawn_blocking(move || {
+                let misfit = |(workspace, source): (WorkspaceId, tributary_core::source::Source)| {
+                    let faults = config_schema::faults_by(&validator, &source.config);
+                    (!faults.is_empty()).then_some(Misfit { workspace, source: source.id, name: source.name, faults })
+                };
+                page.items.into_iter().filter_map(misfit).collect::<Vec<_>>()
+            });
+            misfits.extend(looked.await.map_err(|error| Refused::Internal(error.into()))?);
+            if misfits.len() >= MOST_MISFITS || !page.more {
+                break;
+            }
+        }
+        misfits.truncate(MOST_MISFITS);
+        if misfits.is_empty() {
+            Ok(found)
+        } else {
+            let (id, version) = (descriptor.id.clone(), descriptor.version.clone());
+            Err(Refused::Misfits { id, version, misfits })
+        }
+    }
+}
+
+impl From<InstallError> for Refused {
+    fn from(error: InstallError) -> Self {
+        Self::Component(Arc::new(error))
+    }
+}
