@@ -204,15 +204,18 @@ async fn listen(system: SystemDb, sleepers: Sleepers) {
 async fn publish(client: redis::Client, host: Uuid, mut outbox: mpsc::Receiver<Sleeper>) {
     let mut connection = None;
     while let Some(words) = next_words(&mut outbox, host).await {
-        if connection.is_none() {
-            connection = client.get_multiplexed_async_connection().await.ok();
-        }
         for word in words {
-            if let Some(open) = &mut connection {
-                let sent: redis::RedisResult<()> = redis::AsyncCommands::publish(open, CHANNEL, word).await;
-                if sent.is_err() {
-                    connection = None;
+            // A connection of before Redis was restarted fails once.
+            for _ in 0..2 {
+                if connection.is_none() {
+                    connection = client.get_multiplexed_async_connection().await.ok();
                 }
+                let Some(open) = &mut connection else { break };
+                let sent: redis::RedisResult<()> = redis::AsyncCommands::publish(open, CHANNEL, &word).await;
+                if sent.is_ok() {
+                    break;
+                }
+                connection = None;
             }
         }
     }
@@ -229,7 +232,7 @@ async fn subscribe(client: redis::Client, sleepers: Sleepers) {
         match connected.await {
             Ok(subscription) => {
                 if !reachable {
-                    tracing::info!("Redis is back");
+                    tracing::info!("Redis is back; hosts wake each other through it again");
                     reachable = true;
                     sleepers.wake_all();
                 }

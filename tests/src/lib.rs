@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod documents;
 pub mod server;
+pub mod services;
 
 use std::time::{Duration, Instant};
 

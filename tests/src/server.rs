@@ -96,9 +96,14 @@ impl Options {
     }
 
     /// Has it log everything there is to log, to a file.
-    pub fn log_everything(mut self, path: &Path) -> Self {
+    pub fn log_everything(self, path: &Path) -> Self {
+        self.log_to(path).arg("--log").arg("trace")
+    }
+
+    /// Has it log to a file.
+    pub fn log_to(mut self, path: &Path) -> Self {
         self.log = Some(path.to_owned());
-        self.arg("--log").arg("trace")
+        self
     }
 
     /// Starts it and logs in.

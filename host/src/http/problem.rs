@@ -225,7 +225,7 @@ impl From<tributary_store::Error> for ApiError {
             }
             Error::LastOne(_) => Self::new(StatusCode::CONFLICT, "last_one", detail),
             Error::Conflict { what } => Self::new(StatusCode::CONFLICT, "conflict", format!("this {what} is taken")),
-            Error::Busy(_) | Error::Open(_) | Error::Closed => {
+            Error::Busy(_) | Error::Away(_) | Error::Open(_) | Error::Closed => {
                 tracing::warn!(%error, "the database does not answer");
                 Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,

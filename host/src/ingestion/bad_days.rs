@@ -329,7 +329,8 @@ async fn a_source_that_asks_to_wait_says_until_when() {
         let waiting = run.waiting.unwrap();
         assert_eq!((run.status, waiting.reason), (RunStatus::Waiting, WaitingFor::Quota), "{}", world.test.name);
         let left = (waiting.until - chrono::Utc::now()).num_seconds();
-        assert!((590..=600).contains(&left), "{}: {left} s", world.test.name);
+        // Never sooner than it asked, and a little later, so that not everybody comes back at once.
+        assert!((590..=660).contains(&left), "{}: {left} s", world.test.name);
     }
 }
 

@@ -25,6 +25,7 @@ use super::{
     stage::{StageLimits, Stages},
 };
 use crate::{
+    jobs,
     metrics::{Metrics, counted},
     plugins::{Grants, Plugins, Ready},
     settings::Config,
@@ -402,7 +403,8 @@ impl Syncs {
             }
             Stop::Store(error) => {
                 tracing::warn!(run = %run_id, %error, "the database failed during a run; trying again");
-                system.retry(lease, 1_000, &error.to_string()).await?;
+                let pause_ms = jobs::pause(lease.attempt, None).as_millis() as i64;
+                system.retry(lease, pause_ms, &error.to_string()).await?;
             }
             Stop::Internal(error) => {
                 tracing::error!(run = %run_id, error = format!("{error:#}"), "a run failed on our side");

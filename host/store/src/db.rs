@@ -5,7 +5,7 @@
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
     migrate::Migrator,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -48,6 +48,10 @@ pub enum Durability {
 
 /// Connections to PostgreSQL that are for statements on jobs alone: a pool of workers claims, or a group of callers is served, with one each.
 pub const QUEUE_CONNECTIONS: u32 = 4;
+
+/// No PostgreSQL stops and starts faster than this: a connection that was idle for less is not asked whether it still lives, so that a busy
+/// host spends no round trip on it, and after a restart nobody is given one from before.
+const RESTART: Duration = Duration::from_millis(250);
 
 /// How to open a database.
 #[derive(Clone, Debug)]
@@ -388,7 +392,10 @@ async fn open_postgres(url: &str, options: &Options) -> Result<PgDb> {
         .options([("idle_in_transaction_session_timeout", "60s")]);
     let pool = |connections: u32| {
         let options = PgPoolOptions::new().max_connections(connections.max(1));
-        options.acquire_timeout(Duration::from_secs(10)).test_before_acquire(false)
+        let options = options.acquire_timeout(Duration::from_secs(10)).test_before_acquire(false);
+        options.before_acquire(|connection, about| {
+            Box::pin(async move { Ok(about.idle_for < RESTART || connection.ping().await.is_ok()) })
+        })
     };
     let queue = connect.clone().options([("tributary.system", "on"), ("enable_seqscan", "off"), ("jit", "off")]);
     let queue = pool(QUEUE_CONNECTIONS).connect_lazy_with(queue);

@@ -44,6 +44,9 @@ pub enum Error {
     /// All connections are busy, or another process holds the write lock.
     #[error("the database is busy: {0}; try again")]
     Busy(String),
+    /// The connection broke or was refused. When that was while a transaction was committed, nobody knows whether it was.
+    #[error("the database cannot be reached: {0}; try again in a moment")]
+    Away(String),
     /// The master key was changed while this host ran; nothing was written.
     #[error(
         "the secrets of this database are sealed by the master key {in_force} now; restart this server with that key"
@@ -89,6 +92,7 @@ impl Error {
             Self::Conflict { what } => Self::Conflict { what },
             Self::Full(message) => Self::Full(message.clone()),
             Self::Busy(message) => Self::Busy(message.clone()),
+            Self::Away(message) => Self::Away(message.clone()),
             Self::Invalid(message) => Self::Invalid(message.clone()),
             Self::Closed => Self::Closed,
             other => Self::Commit(other.to_string()),
@@ -101,6 +105,8 @@ const SQLITE_BUSY: [i64; 2] = [5, 6];
 const SQLITE_FULL: i64 = 13;
 /// PostgreSQL's `disk_full`.
 const DISK_FULL: &str = "53100";
+/// Its classes of lost connections and of shutdowns: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+const AWAY: [&str; 2] = ["08", "57P"];
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
@@ -113,6 +119,9 @@ impl From<sqlx::Error> for Error {
             if primary == Some(SQLITE_FULL) || (!sqlite && code == DISK_FULL) {
                 return Self::Full(inner.message().to_owned());
             }
+            if !sqlite && AWAY.iter().any(|class| code.starts_with(class)) {
+                return Self::Away(inner.message().to_owned());
+            }
             if primary.is_some_and(|code| SQLITE_BUSY.contains(&code)) {
                 return Self::Busy(inner.message().to_owned());
             }
@@ -120,6 +129,7 @@ impl From<sqlx::Error> for Error {
         match error {
             sqlx::Error::PoolTimedOut => Self::Busy("no connection came free in time".to_owned()),
             sqlx::Error::PoolClosed => Self::Closed,
+            sqlx::Error::Io(error) => Self::Away(error.to_string()),
             other => Self::Database(other),
         }
     }

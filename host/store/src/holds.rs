@@ -312,9 +312,11 @@ impl TenantDb {
     /// Documents that stay although a run misses them, since somebody has seen that and said so.
     pub(crate) async fn kept(&self, cx: &mut Cx, run: &Run) -> Result<HashSet<Uuid>> {
         let mut kept = HashSet::new();
-        for (hold, revision) in self.dismissed(cx, run.source_id).await? {
+        let mut dismissed = self.dismissed(cx, run.source_id).await?;
+        dismissed.retain(|(_, revision)| *revision == run.config_revision);
+        for (hold, _) in dismissed {
             let mut after = Uuid::nil();
-            while revision == run.config_revision {
+            loop {
                 let rows = self.held_slice(cx, hold, after).await?;
                 let Some(last) = rows.last() else { break };
                 after = last.id;
