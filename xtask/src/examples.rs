@@ -44,13 +44,8 @@ const PYTHON: Example = Example {
     install: install_python,
     componentize: |wit, tools, output| {
         let mut command = Command::new(tools.join("bin/componentize-py"));
-        command.arg("--wit-path").arg(wit).args([
-            "--world",
-            "connector-plugin",
-            "--quiet",
-            "componentize",
-            "--stub-wasi",
-        ]);
+        command.args(["--quiet", "--world", "connector-plugin", "--wit-path"]).arg(wit);
+        command.args(["componentize", "--stub-wasi", "--python-path", ".", "connector", "--output"]).arg(output);
         command
     },
 };
