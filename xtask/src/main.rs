@@ -7,6 +7,7 @@ mod api;
 mod bench;
 mod components;
 mod demo;
+mod examples;
 mod mutate;
 mod packages;
 mod process;
@@ -39,6 +40,7 @@ Usage: cargo xtask COMMAND
               -- ARGS            arguments for the benchmark, such as --json
   plugins   Build the connectors and the extractor as WebAssembly components
               --all              the misbehaving ones of the tests too
+  examples  Build the example connectors in Python and JavaScript as components, into target/examples-components/
   mutate-tenancy
             Leave out each tenant predicate of the store's SQL once and list those that no test misses
   services  Start a private PostgreSQL and Redis, print their addresses and keep them until Ctrl-C
@@ -70,6 +72,7 @@ fn dispatch(mut args: Parser) -> Result<()> {
         "test" => test::test(test_options(&mut args)?),
         "bench" => bench_options(&mut args).and_then(|(name, rest)| bench::bench(name, rest)),
         "plugins" => plugins(&mut args),
+        "examples" => finished(&mut args).and_then(|()| examples::build()),
         "mutate-tenancy" => finished(&mut args).and_then(|()| mutate::mutate_tenancy()),
         "services" => finished(&mut args).and_then(|()| services::services()),
         "help" => {

@@ -85,6 +85,32 @@ async fn a_component_must_be_one_thing_and_fit_the_contract() {
     assert!(refusal(wat(greedy)).await.starts_with("the extractor imports `tributary:connector/files@0.1.0`"));
 }
 
+#[tokio::test]
+async fn components_made_of_components_are_looked_at_as_any_other() {
+    // Between two with a memory each, text is copied by a module that has both.
+    let composed = r#"(component
+          (component $inner
+            (core module $m
+              (memory (export "memory") 1)
+              (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 0)
+              (func (export "f") (param i32 i32)))
+            (core instance $i (instantiate $m))
+            (func (export "f") (param "text" string)
+              (canon lift (core func $i "f") (memory $i "memory") (realloc (func $i "realloc")))))
+          (component $outer
+            (import "f" (func $f (param "text" string)))
+            (core module $lib (memory (export "memory") 1))
+            (core instance $lib (instantiate $lib))
+            (core func $f (canon lower (func $f) (memory $lib "memory")))
+            (core module $m (import "" "f" (func (param i32 i32))) (func (export "g")))
+            (core instance $i (instantiate $m (with "" (instance (export "f" (func $f))))))
+            (func (export "g") (canon lift (core func $i "g"))))
+          (instance $inner (instantiate $inner))
+          (instance $outer (instantiate $outer (with "f" (func $inner "f"))))
+          (export "g" (func $outer "g")))"#;
+    assert!(refusal(wat(composed)).await.starts_with("the component must export either"));
+}
+
 fn only_file(dir: &Path) -> std::path::PathBuf {
     let files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(files.len(), 1, "{files:?}");

@@ -3,17 +3,23 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
+use tokio::time::timeout;
 use tributary_core::{citation::ConnectorRef, contract::Descriptor};
 use tributary_sandbox::{Artifact, Connector, Sandbox, SandboxOptions};
 
-use super::project;
+use super::{project, show};
 
 /// Compiled components kept for the next command.
 const MOST_COMPILED: usize = 32;
+
+/// What takes longer to compile is said to take long.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A checked component and the sandbox that runs it.
 pub(super) struct Component {
@@ -37,7 +43,7 @@ impl Component {
     /// Checks and compiles.
     pub(super) async fn install(bytes: Vec<u8>) -> anyhow::Result<Self> {
         let sandbox = sandbox()?;
-        let artifact = sandbox.install(bytes.clone()).await?;
+        let artifact = install(&sandbox, &bytes).await?;
         Ok(Self { artifact, bytes, sandbox })
     }
 
@@ -54,6 +60,20 @@ impl Component {
         };
         Ok((Arc::new(self.sandbox.connector(self.artifact.digest)?), descriptor))
     }
+}
+
+/// Compiling a component that holds its language takes long the first time, and that is said.
+async fn install(sandbox: &Sandbox, bytes: &[u8]) -> anyhow::Result<Artifact> {
+    let mut installing = pin!(sandbox.install(bytes.to_vec()));
+    let installed = match timeout(PATIENCE, installing.as_mut()).await {
+        Ok(installed) => installed,
+        Err(_) => {
+            let size = show::bytes(bytes.len() as u64);
+            eprintln!("compiling a component of {size}; it can take a minute, and is kept for the next time");
+            installing.await
+        }
+    };
+    Ok(installed?)
 }
 
 /// The component that is meant: a file, or what is built from a folder.
