@@ -185,6 +185,13 @@ fn spoil() -> impl Strategy<Value = Spoil> {
     ]
 }
 
+/// What was answered has no say in where is asked, but for ids; tokens are parameters.
+fn is_sane(url: &str) -> bool {
+    let (path, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let plain = |char: char| char.is_ascii_alphanumeric() || "/:.-_".contains(char);
+    !path.contains("..") && path.chars().all(plain) && !parameters.contains("a%27+or+%27b")
+}
+
 fn is_typed(failure: &Failure) -> bool {
     failure.fault != Fault::Internal
         && failure.code != "contract_broken"
@@ -206,7 +213,7 @@ proptest! {
             let requests = world.host.take_requests();
             let state: usize = world.host.memory().values().map(String::len).sum();
             prop_assert!(state < 64 << 10, "{state} bytes of state");
-            let strange = requests.iter().find(|request| request.url.contains("..") || request.url.contains(" or 'b"));
+            let strange = requests.iter().find(|request| !is_sane(&request.url));
             prop_assert!(strange.is_none(), "{strange:?}");
             world.limits.full = full;
         }
