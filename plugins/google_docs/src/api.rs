@@ -55,7 +55,8 @@ impl<'a> Api<'a> {
     }
 
     pub(crate) fn shared_drive(&self, id: &str) -> Result<Drive, Failure> {
-        self.json(&self.drive(&format!("drives/{id}"), &[("fields", "id,name")]), MAX_JSON_BYTES)
+        let drive: Drive = self.json(&self.drive(&format!("drives/{id}"), &[("fields", "id,name")]), MAX_JSON_BYTES)?;
+        Ok(drive.clipped())
     }
 
     /// What lies in these folders, all of them in the same shared drive or in none.
@@ -157,9 +158,10 @@ impl<'a> Api<'a> {
         response.json(self.host).map_err(|failure| match failure.fault {
             Fault::SourceContract => {
                 let place = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+                // What was met instead is quoted there, and may be long.
+                let why: String = failure.message.chars().take(300).collect();
                 let what = format!(
-                    "{place} answered something that is not of Google's interface; look whether a proxy stands in between ({}).",
-                    failure.message
+                    "{place} answered something that is not of Google's interface; look whether a proxy stands in between ({why})."
                 );
                 Failure::source_contract("unexpected_answer", what)
             }

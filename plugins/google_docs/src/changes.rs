@@ -67,7 +67,7 @@ impl Puller<'_> {
                 }
             }
         }
-        self.cursor.after = None;
+        (self.cursor.after, self.cursor.waits) = (None, 0);
         let at = self.cursor.feed as usize;
         match list.next_page_token {
             Some(next) => self.cursor.feeds[at].token = next,

@@ -128,7 +128,8 @@ fn downloaded(api: &Api, file: &File) -> Result<CheckItem, Failure> {
     let answer = match scope::form(file) {
         Some(Form::Media(_)) | None => api.download(&file.id, PROBE_BYTES),
         Some(Form::Spreadsheet) => api.export(&file.id, WORKBOOK, PROBE_BYTES),
-        Some(Form::Presentation | Form::Document) => api.export(&file.id, "text/plain", PROBE_BYTES),
+        Some(Form::Presentation) => api.export(&file.id, "text/plain", PROBE_BYTES),
+        Some(Form::Document) => api.export(&file.id, "text/markdown", PROBE_BYTES),
     };
     match answer {
         Ok(_) => Ok(CheckItem::ok(name)),

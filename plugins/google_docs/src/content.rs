@@ -7,7 +7,7 @@ use crate::{
     error, fingerprint,
     outline::{self, Outline},
     page::Room,
-    places::{Place, is_hidden},
+    places::{Place, clip, is_hidden},
     pull::{Puller, TRY_AGAIN, not_shared},
     scope::{self, Form},
     wire::{File, User, instant},
@@ -265,7 +265,7 @@ fn described(file: &File, place: &Place, form: Form, content: Content) -> Docume
     let mut authors: Vec<String> = file.owners.iter().take(10).filter_map(User::label).collect();
     authors.extend(file.last_modifying_user.as_ref().and_then(User::label).filter(|last| owner.as_ref() != Some(last)));
     let mut path = place.path.clone();
-    path.push(file.name.clone());
+    path.push(clip(&file.name));
     document.provenance = Provenance {
         url: file.web_view_link.clone(),
         revision: file.version.clone(),

@@ -95,6 +95,7 @@ impl Puller<'_> {
                 return Ok(Step::Went);
             }
         }
+        self.cursor.waits = 0;
         if let Some(level) = self.cursor.levels.last_mut() {
             level.after = None;
             level.listed = list.next_page_token.is_none();

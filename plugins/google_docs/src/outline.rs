@@ -8,6 +8,8 @@ use tributary_plugin_sdk::Section;
 pub(crate) const MAX_TEXT_BYTES: usize = 16 << 20;
 /// The most sections one document yields.
 pub(crate) const MAX_SECTIONS: usize = 20_000;
+/// The most characters of a heading; it stands above each of its sections.
+const MAX_HEADING_CHARS: usize = 200;
 /// Tables in tables, and tabs in tabs, deeper than this are left out.
 const MAX_DEPTH: usize = 8;
 
@@ -114,7 +116,7 @@ impl Writer {
         self.flush();
         self.headings.clear();
         if titled {
-            self.tab.push(tab.tab_properties.title.clone());
+            self.tab.push(heading(&tab.tab_properties.title));
         }
         for element in &tab.document_tab.body.content {
             if let Some(paragraph) = &element.paragraph {
@@ -141,7 +143,7 @@ impl Writer {
         if let Some(level) = level_of(&paragraph.paragraph_style.named_style_type) {
             self.flush();
             self.headings.retain(|(above, _)| *above < level);
-            self.headings.push((level, text.trim().to_owned()));
+            self.headings.push((level, heading(text)));
             return;
         }
         self.line(text);
@@ -164,12 +166,17 @@ impl Writer {
 
     fn flush(&mut self) {
         let text = std::mem::take(&mut self.text);
-        if text.trim().is_empty() {
+        // One too many tells that there are too many.
+        if text.trim().is_empty() || self.sections.len() > MAX_SECTIONS {
             return;
         }
         let heading = self.tab.iter().cloned().chain(self.headings.iter().map(|(_, text)| text.clone())).collect();
         self.sections.push(Section::new(heading, text));
     }
+}
+
+fn heading(text: &str) -> String {
+    text.trim().chars().take(MAX_HEADING_CHARS).collect()
 }
 
 fn text_of(paragraph: &Paragraph) -> String {
@@ -206,6 +213,22 @@ fn level_of(style: &str) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_heading_over_many_sections_stays_small() {
+        let paragraph = |style: &str, text: &str| {
+            serde_json::json!({ "paragraph": { "elements": [{ "textRun": { "content": text } }],
+                "paragraphStyle": { "namedStyleType": style } } })
+        };
+        let mut content = vec![paragraph("HEADING_1", &"x".repeat(1 << 20))];
+        for _ in 0..MAX_SECTIONS + 100 {
+            content.extend([paragraph("HEADING_2", "y"), paragraph("NORMAL_TEXT", "z")]);
+        }
+        let document = serde_json::json!({ "tabs": [{ "documentTab": { "body": { "content": content } } }] });
+        let sections = sections(&serde_json::from_value(document).unwrap());
+        assert_eq!(sections.len(), MAX_SECTIONS + 1);
+        assert!(sections.iter().all(|section| section.heading.iter().map(String::len).sum::<usize>() < 300));
+    }
 
     #[test]
     fn headings_tabs_and_tables_become_sections() {

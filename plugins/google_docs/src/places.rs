@@ -50,7 +50,8 @@ impl Place {
     }
 }
 
-fn clip(name: &str) -> String {
+/// A name as far as it goes into a path.
+pub(crate) fn clip(name: &str) -> String {
     name.chars().take(MAX_NAME_CHARS).collect()
 }
 

@@ -173,7 +173,10 @@ pub(crate) fn not_shared(api: &Api, failure: Failure, what: &str, id: &str, poin
     let message =
         format!("The selected {what} {id} is not there for {account}; {how}, or take it out of the configuration.");
     let status = failure.http_status.unwrap_or(404);
-    Failure::not_found(format!("{}_not_shared", what.replace(' ', "_")), message).at(pointer).with_http_status(status)
+    // A 403 stays a matter of permission.
+    Failure::new(failure.fault, format!("{}_not_shared", what.replace(' ', "_")), message)
+        .at(pointer)
+        .with_http_status(status)
 }
 
 /// The account's address, or where to find it.
@@ -357,7 +360,6 @@ impl Puller<'_> {
     /// # Errors
     /// `source-contract` when they do not come to an end.
     pub(crate) fn count_answer(&mut self, items: usize) -> Result<(), Failure> {
-        self.cursor.waits = 0;
         self.cursor.answers += 1;
         self.cursor.empty = if items == 0 { self.cursor.empty + 1 } else { 0 };
         if self.cursor.empty > MAX_EMPTY || self.cursor.answers > MAX_ANSWERS {
@@ -374,7 +376,7 @@ impl Puller<'_> {
 
     pub(crate) fn item_done(&mut self) {
         self.cursor.done += 1;
-        self.cursor.tries = 0;
+        (self.cursor.tries, self.cursor.waits) = (0, 0);
     }
 }
 

@@ -10,6 +10,9 @@ pub(crate) const FILE_FIELDS: &str = "id,name,mimeType,parents,driveId,trashed,v
     webViewLink,owners(displayName,emailAddress),lastModifyingUser(displayName,emailAddress),\
     shortcutDetails(targetId),capabilities(canDownload)";
 
+/// The most characters of a name. Drive's own limit is far beyond what anybody reads.
+const MAX_NAME_CHARS: usize = 500;
+
 pub(crate) const FOLDER: &str = "application/vnd.google-apps.folder";
 pub(crate) const SHORTCUT: &str = "application/vnd.google-apps.shortcut";
 
@@ -141,9 +144,13 @@ impl File {
         self.size.as_deref()?.parse().ok()
     }
 
+    /// With a name that fits into messages.
+    ///
     /// # Errors
     /// `source-contract` when its ids are none.
-    pub(crate) fn validated(self) -> Result<Self, Failure> {
+    pub(crate) fn validated(mut self) -> Result<Self, Failure> {
+        clip(&mut self.name);
+        clip(&mut self.mime_type);
         let ids = [Some(&self.id), self.drive_id.as_ref(), self.shortcut_details.as_ref().map(|to| &to.target_id)];
         let bad = ids.into_iter().flatten().chain(&self.parents).find(|id| !is_id(id));
         if let Some(bad) = bad {
@@ -165,6 +172,20 @@ impl User {
             (Some(name), Some(address)) if name != address => Some(format!("{name} <{address}>")),
             (one, other) => one.or(other).map(str::to_owned),
         }
+    }
+}
+
+impl Drive {
+    /// With a name that fits into messages.
+    pub(crate) fn clipped(mut self) -> Self {
+        clip(&mut self.name);
+        self
+    }
+}
+
+fn clip(text: &mut String) {
+    if let Some((at, _)) = text.char_indices().nth(MAX_NAME_CHARS) {
+        text.truncate(at);
     }
 }
 

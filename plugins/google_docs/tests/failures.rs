@@ -77,6 +77,10 @@ fn a_quota_that_is_never_given_back_ends_the_run() {
     world.google.intercept(|_| Some(Google::error("userRateLimitExceeded")));
     let failure = world.sync().unwrap_err();
     assert_eq!((failure.fault, failure.code.as_str()), (Fault::Transient, "quota_exhausted"));
+    // Neither does it when everything but the content is given.
+    let mut world = World::new();
+    world.google.intercept(|request| request.path.ends_with("/export").then(|| Google::error("userRateLimitExceeded")));
+    assert_eq!(world.sync().unwrap_err().code, "quota_exhausted");
 }
 
 #[test]
