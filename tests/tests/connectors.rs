@@ -170,6 +170,15 @@ async fn a_version_that_a_source_does_not_fit_is_refused_with_the_source_and_the
 
     server.patch(&source, json!({ "config": { "shop": "one", "token": "t" } })).await.ok();
     assert_eq!(install(&server, wasm).await["moved_sources"], 1);
+    // Each step doubles the work, and there are forty.
+    let mut steps = serde_json::Map::from_iter([("s40".to_owned(), json!(true))]);
+    steps.extend((0..40).map(|n| {
+        let next = json!({ "$ref": format!("#/$defs/s{}", n + 1) });
+        (format!("s{n}"), json!({ "allOf": [next, next] }))
+    }));
+    let bomb = component("changeable", "3.0.0", &json!({ "$defs": steps, "$ref": "#/$defs/s0" }), &[]);
+    let refused = send(&server, bomb, "").await.problem(422, "invalid_component");
+    assert!(text(&refused["detail"]).contains("too long"), "{refused}");
     let broken = component("changeable", "3.0.0", &json!({ "type": "strange" }), &[]);
     send(&server, broken, "").await.problem(422, "invalid_component");
 }
@@ -264,6 +273,7 @@ async fn a_connector_is_removed_once_no_source_uses_it() {
     let missing = server.sync(&source).await;
     assert_eq!(missing["error"]["code"], "connector_missing", "{missing}");
     assert_eq!(server.get(&source).await.ok()["health"], "needs_attention");
+    server.post(&format!("{source}/check"), json!({})).await.problem(422, "unknown_connector");
     install(&server, version("1.0.0")).await;
     let again = server.sync(&source).await;
     assert_eq!((&again["status"], &again["connector"]), (&json!("succeeded"), &run["connector"]), "{again}");
