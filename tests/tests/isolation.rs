@@ -175,7 +175,7 @@ fn ids_in(schema: &Value, document: &Value, found: &mut Vec<String>) {
 fn templates(document: &Value) -> Result<Vec<Template>, String> {
     let mut templates = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
-        let path = &path.replace("{version}", "2");
+        let path = &path.replace("{version}", "2").replace("{connector}", "file");
         // A widget's routes are named by its key, and their callers are visitors: tests/tests/widgets.rs.
         if path.starts_with("/api/v1/widgets/") {
             continue;
@@ -185,8 +185,9 @@ fn templates(document: &Value) -> Result<Vec<Template>, String> {
             let (mut query, mut optional) = (Vec::new(), Vec::new());
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 let (name, place) = (text(&parameter["name"]), text(&parameter["in"]));
-                // A version is a number of its document, and no id.
-                if name == "version" || (place != "path" && !is_id(&name, &parameter["schema"])) {
+                // A version is a number of its document, and no id; a connector is of the whole server.
+                if name == "version" || name == "connector" || (place != "path" && !is_id(&name, &parameter["schema"]))
+                {
                     continue;
                 }
                 let thing = thing(&name, path).ok_or_else(|| {
@@ -230,7 +231,7 @@ fn body_with_ids(method: &Method, path: &str, operation: &Value, document: &Valu
 impl Template {
     /// For administrators of the server, not for a workspace's people.
     fn is_of_the_instance(&self) -> bool {
-        ["/api/v1/users", "/api/v1/audit", "/api/v1/jobs", "/api/v1/workspace-deletions"]
+        ["/api/v1/users", "/api/v1/audit", "/api/v1/connectors", "/api/v1/jobs", "/api/v1/workspace-deletions"]
             .iter()
             .any(|of| self.path.starts_with(of))
     }

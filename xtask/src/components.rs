@@ -19,8 +19,8 @@ const TARGET: &str = "wasm32-wasip2";
 pub(crate) const PRODUCT: &[&str] =
     &["tributary-plugin-file", "tributary-plugin-api", "tributary-plugin-google-docs", "tributary-plugin-extract"];
 
-/// What the tests of the sandbox run: components that loop, eat memory, trap, recurse.
-pub(crate) const MISBEHAVING: &[&str] = &["tributary-misbehaving", "tributary-probing"];
+/// What tests run: components that loop, eat memory, trap, recurse, and one that comes in many versions.
+pub(crate) const MISBEHAVING: &[&str] = &["tributary-misbehaving", "tributary-probing", "tributary-changeable"];
 
 /// Builds components into `target/wasm32-wasip2/component/`.
 pub(crate) fn build(packages: &[&str]) -> Result<()> {

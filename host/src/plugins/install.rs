@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tributary_core::{SourceId, WorkspaceId, contract::Descriptor, hash::Sha256Hash};
+use tributary_core::{SourceId, WorkspaceId, contract::Descriptor, hash::Sha256Hash, source::Source};
 use tributary_sandbox::InstallError;
 use tributary_store::{InstalledConnector, NewComponent, Usage};
 
@@ -11,7 +11,7 @@ use super::{Compiled, Plugins, Refused, manage};
 use crate::sources::{FieldFault, config_schema};
 
 /// Sources that do not fit, named in one refusal.
-const MOST_MISFITS: usize = 20;
+pub(super) const MOST_MISFITS: usize = 20;
 /// Sources looked at in one read.
 const SLICE: i64 = 200;
 /// Sources may change while they are looked at; so often it is begun again.
@@ -130,7 +130,8 @@ impl Plugins {
 
     /// Holds the configuration of every source of the id against the schema.
     async fn check_sources(&self, descriptor: &Descriptor) -> Result<Usage, Refused> {
-        let validator = config_schema::validator(&descriptor.config_schema);
+        let schema = descriptor.config_schema.clone();
+        let validator = in_time(move || config_schema::validator(&schema)).await?;
         let validator = Arc::new(validator.map_err(|error| Refused::Schema(error.to_string()))?);
         let (mut found, mut misfits, mut after) = (Usage::default(), Vec::new(), None);
         loop {
@@ -139,16 +140,16 @@ impl Plugins {
             found.sources += page.items.len() as i64;
             found.revisions += page.items.iter().map(|(_, source)| source.config_revision).sum::<i64>();
             let validator = validator.clone();
-            // A stranger's schema may take its time.
-            let looked = tokio::task::spawn_blocking(move || {
-                let misfit = |(workspace, source): (WorkspaceId, tributary_core::source::Source)| {
+            let more = page.more;
+            let looked = in_time(move || {
+                let misfit = |(workspace, source): (WorkspaceId, Source)| {
                     let faults = config_schema::faults_by(&validator, &source.config);
                     (!faults.is_empty()).then_some(Misfit { workspace, source: source.id, name: source.name, faults })
                 };
                 page.items.into_iter().filter_map(misfit).collect::<Vec<_>>()
             });
-            misfits.extend(looked.await.map_err(|error| Refused::Internal(error.into()))?);
-            if misfits.len() >= MOST_MISFITS || !page.more {
+            misfits.extend(looked.await?);
+            if misfits.len() >= MOST_MISFITS || !more {
                 break;
             }
         }
@@ -160,6 +161,12 @@ impl Plugins {
             Err(Refused::Misfits { id, version, misfits })
         }
     }
+}
+
+/// What a stranger's schema makes of configurations, unless it takes too long.
+async fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+    let done = config_schema::in_time(work).await?;
+    done.ok_or_else(|| Refused::Schema("its configuration schema takes too long to check".to_owned()))
 }
 
 impl From<InstallError> for Refused {

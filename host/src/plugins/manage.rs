@@ -7,7 +7,7 @@ use tributary_sandbox::InstallError;
 use tributary_store::{InstalledConnector, Removal};
 use url::Url;
 
-use super::{Misfit, Plugins};
+use super::{Misfit, Plugins, install::MOST_MISFITS};
 
 /// Hosts granted to one connector, at most.
 const MOST_HOSTS: usize = 256;
@@ -43,7 +43,10 @@ pub enum Refused {
     )]
     Shipped(String),
     /// Sources would be left behind.
-    #[error("{} of the connector {id} not fit version {version}; change what `errors` names, or have its author keep the old fields", does(.misfits.len()))]
+    #[error(
+        "{id} {version} was not installed: {}; change what is named here, or have its author keep the old fields",
+        misfit(.misfits.len())
+    )]
     Misfits {
         /// The connector.
         id: String,
@@ -80,8 +83,13 @@ pub enum Refused {
     Internal(#[from] anyhow::Error),
 }
 
-fn does(misfits: usize) -> String {
-    if misfits == 1 { "1 source does".to_owned() } else { format!("{misfits} sources do") }
+/// No more are named than are looked for.
+fn misfit(misfits: usize) -> String {
+    match misfits {
+        1 => "the configuration of 1 source does not fit it".to_owned(),
+        n if n < MOST_MISFITS => format!("the configurations of {n} sources do not fit it"),
+        n => format!("the configurations of {n} sources or more do not fit it"),
+    }
 }
 
 fn uses(sources: i64) -> String {
@@ -185,8 +193,10 @@ fn plain_host(text: &str) -> Option<String> {
     }
     let url = Url::parse(&format!("https://{text}")).ok()?;
     let host = url.host_str()?.trim_end_matches('.').to_ascii_lowercase();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.[]:".contains(c);
     // A port is no part of a grant.
-    (url.port().is_none() && (host.starts_with('[') || !text.contains(':'))).then_some(host)
+    let ported = url.port().is_some() || (text.contains(':') && !host.starts_with('['));
+    (!ported && host.chars().all(plain)).then_some(host)
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ impl Sources {
         }
         let name = name.map(valid_name).transpose()?.unwrap_or_else(|| source.name.clone());
         let ready = self.ready(&source.connector.id).await?;
-        self.accept_config(&ready.descriptor, &source.config)?;
+        self.accept_config(&ready.descriptor, &source.config).await?;
         let guard = tenant.own_deletion_guard(id).await?;
         let now = self.clock.now();
         let new = NewSource {

@@ -158,7 +158,7 @@ impl Sources {
             self.accept_push(&draft)?
         } else {
             let ready = self.ready(&draft.connector).await?;
-            self.accept_config(&ready.descriptor, &draft.config)?;
+            self.accept_config(&ready.descriptor, &draft.config).await?;
             ready.connector.clone()
         };
         let id = SourceId::new();
@@ -188,7 +188,7 @@ impl Sources {
                 accept_empty(&config)?;
             } else {
                 let ready = self.ready(&source.connector.id).await?;
-                self.accept_config(&ready.descriptor, &config)?;
+                self.accept_config(&ready.descriptor, &config).await?;
                 update.connector = Some(ready.connector.clone());
             }
             update.config = Some(config);
@@ -257,7 +257,13 @@ impl Sources {
     /// Tries a source's configuration without committing anything.
     pub async fn check(&self, tenant: &TenantDb, id: SourceId) -> Result<Vec<CheckItem>, Error> {
         let source = tenant.get_source(id).await?;
-        let Some(ready) = self.plugins.at_digest(&source.connector.digest).await? else { return Ok(Vec::new()) };
+        let Some(ready) = self.plugins.at_digest(&source.connector.digest).await? else {
+            // Removed since, or of another version of the server.
+            if source.connector.id != PUSH_CONNECTOR {
+                self.ready(&source.connector.id).await?;
+            }
+            return Ok(Vec::new());
+        };
         if let Some(advice) = &ready.quarantine {
             return Err(Error::Quarantined(advice.clone()));
         }
@@ -288,8 +294,8 @@ impl Sources {
         Err(Error::UnknownConnector { given: id.chars().take(100).collect(), known: known.join(", ") })
     }
 
-    fn accept_config(&self, descriptor: &Descriptor, config: &Value) -> Result<(), Error> {
-        let faults = config_schema::faults(&descriptor.config_schema, config)?;
+    async fn accept_config(&self, descriptor: &Descriptor, config: &Value) -> Result<(), Error> {
+        let faults = config_schema::faults(&descriptor.config_schema, config).await?;
         if !faults.is_empty() {
             return Err(Error::InvalidConfig { connector: descriptor.id.clone(), faults });
         }

@@ -99,5 +99,5 @@ fn explained(refused: Refused) -> anyhow::Error {
         format!("\n  {} (source {} in workspace {}): {faults}", misfit.name, misfit.source, misfit.workspace)
     };
     let lines: String = misfits.iter().map(line).collect();
-    anyhow::anyhow!("{refused}{lines}").context("nothing was installed")
+    anyhow::anyhow!("{refused}{lines}")
 }
