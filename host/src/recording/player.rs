@@ -94,7 +94,10 @@ impl Recording {
             match reader.read_line(&mut text) {
                 Ok(0) => break,
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && header.is_some() => break,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && header.is_some() => {
+                    whole = false;
+                    break;
+                }
                 Err(error) => return Err(error.into()),
             }
             let wrong = |why: String| Unreadable::Line { line: number, why };
