@@ -146,6 +146,15 @@ async fn held_deletions_are_looked_at_and_decided() {
         tab.sees("Healthy").await;
         assert_eq!(server.documents(&workspace).await.len(), 100);
 
+        // What was kept is not asked about again until it was there in between.
+        server.sync(&source).await;
+        tab.go(&format!("{}/held", page_of(&server, &source))).await;
+        tab.sees("Nothing of this source waits for a decision.").await;
+        library(folder.path(), 100);
+        server.sync(&source).await;
+        for n in 0..60 {
+            fs::remove_file(folder.path().join(format!("{n:04}.md"))).unwrap();
+        }
         server.sync(&source).await;
         tab.go(&format!("{}/held", page_of(&server, &source))).await;
         tab.press("Delete 60 documents").await;
