@@ -6,6 +6,8 @@ mod guests;
 mod support;
 
 use std::{
+    path::Path,
+    process::Command,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -37,6 +39,7 @@ impl Http for Scripted {
         let body = match path {
             "1" => "\"first\"".to_owned(),
             "2" => "\"second\"".to_owned(),
+            "lines/1.txt" => "a\tÄpfel\tsay \"hi\"\nb\tB\ttwo\n".to_owned(),
             "large" => "x".repeat(8 << 20),
             _ => "none".to_owned(),
         };
@@ -558,4 +561,34 @@ async fn of_wasi_there_is_a_clock_chance_output_and_nothing_else() {
     module.call("look", b"", &services()).await.unwrap();
     let failure = module.call("leave", b"", &services()).await.unwrap_err();
     assert_eq!((failure.fault, failure.code.as_str()), (Fault::Trap, "exited"));
+}
+
+/// Built from its sources with npm, which takes a while and needs a registry.
+#[tokio::test]
+async fn a_connector_in_assemblyscript_reads_pages() {
+    if std::env::var_os("TRIBUTARY_TEST_FULL").is_none() {
+        return;
+    }
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/examples/assemblyscript");
+    let built = tempfile::tempdir().unwrap();
+    let script = "cp -r package.json package-lock.json assembly \"$0\" && cd \"$0\" && npm ci && npm run build";
+    let done = Command::new("sh").args(["-c", script]).arg(built.path()).current_dir(sources).status();
+    assert!(done.unwrap().success());
+    let connector = installed(std::fs::read(built.path().join("build/lines.wasm")).unwrap()).await;
+    assert_eq!(connector.describe().await.unwrap().hosts, ["/base_url"]);
+
+    let services = services().with_http(Arc::new(Scripted::default()));
+    let config = json!({"base_url": "https://shop.example/lines"});
+    let checked = connector.check(&config.to_string(), &services).await.unwrap();
+    assert_eq!(checked[0].status, CheckStatus::Ok);
+    let mut asked = request(config);
+    let page = connector.pull(&asked, &services).await.unwrap();
+    assert_eq!((text(&page, "a"), text(&page, "b"), page.next), ("say \"hi\"", "two", Next::More));
+    let Change::Upsert(document) = &page.changes[0] else { panic!("{page:?}") };
+    assert_eq!(document.title, "Äpfel");
+    asked.cursor = page.cursor;
+    let page = connector.pull(&asked, &services).await.unwrap();
+    assert_eq!((page.changes.len(), page.next), (0, Next::CompleteExhaustive));
+    let missing = json!({"base_url": "https://shop.example/elsewhere"}).to_string();
+    assert_eq!(connector.check(&missing, &services).await.unwrap()[0].status, CheckStatus::Failed);
 }
