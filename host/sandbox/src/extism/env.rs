@@ -11,6 +11,9 @@ use crate::guest_log::Level;
 /// Extism counts trace 0, debug 1, info 2, warn 3, error 4.
 const LOG_LEVEL: i32 = 1;
 
+/// Of one line, what goes to the log.
+const MAX_LINE_BYTES: usize = 4096;
+
 type Host<'a> = Caller<'a, Guest>;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -31,7 +34,9 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     for (name, level) in levels {
         linker.func_wrap(ENV, name, move |host: Host<'_>, message: u64| {
             let guest = host.data();
-            guest.log.write(level, guest.text(message, "a line for the log")?, &[]);
+            let line = guest.bytes(message, "a line for the log")?;
+            let line = String::from_utf8_lossy(&line[..line.len().min(MAX_LINE_BYTES)]);
+            guest.log.write(level, &line, &[]);
             Ok(())
         })?;
     }
