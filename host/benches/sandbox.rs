@@ -42,7 +42,7 @@ async fn run() {
     let sandbox =
         Sandbox::new(SandboxOptions { cache_dir: Some(code.path().to_owned()), ..SandboxOptions::default() }).unwrap();
     let digest = sandbox.install(component("tributary_plugin_file")).await.unwrap().digest;
-    let connector: Arc<dyn Connector> = Arc::new(sandbox.connector(digest).unwrap());
+    let connector: Arc<dyn Connector> = sandbox.connector(digest).unwrap();
     let digest = sandbox.install(component("tributary_plugin_extract")).await.unwrap().digest;
     let extractor: Arc<dyn Extractor> = Arc::new(sandbox.extractor(digest).unwrap());
     let plugins =

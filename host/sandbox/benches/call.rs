@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::{component, probing, request, services};
-use tributary_sandbox::{Blob, Connector, Extractor, Sandbox, SandboxOptions};
+use tributary_sandbox::{Blob, Extractor, Sandbox, SandboxOptions};
 
 const CALLS: usize = 5000;
 

@@ -13,10 +13,52 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use tributary_core::hash::Sha256Hash;
-use wasmtime::{Engine, component::Component};
+use wasmtime::{Engine, Module, component::Component};
 
 const MAGIC: &[u8; 8] = b"TRIBCW01";
 const HEADER_BYTES: usize = MAGIC.len() + 32;
+
+/// Code for one engine, of a component or of a module.
+pub(crate) trait Code: Sized + Send + 'static {
+    fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Self>;
+
+    fn engine(&self) -> &Engine;
+
+    fn serialize(&self) -> wasmtime::Result<Vec<u8>>;
+
+    /// # Safety
+    ///
+    /// The bytes must be what `serialize` gave.
+    #[allow(unsafe_code)]
+    unsafe fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self>;
+}
+
+macro_rules! code {
+    ($kind:ty) => {
+        impl Code for $kind {
+            fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Self> {
+                Self::from_binary(engine, wasm)
+            }
+
+            fn engine(&self) -> &Engine {
+                self.engine()
+            }
+
+            fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
+                self.serialize()
+            }
+
+            #[allow(unsafe_code)]
+            unsafe fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self> {
+                // SAFETY: as the trait asks of the caller.
+                unsafe { <$kind>::deserialize(engine, code) }
+            }
+        }
+    };
+}
+
+code!(Component);
+code!(Module);
 
 /// The cache directory.
 #[derive(Debug)]
@@ -42,7 +84,7 @@ impl CodeCache {
     }
 
     /// The compiled form of the component `digest`, if it is here, whole, and made by this very engine.
-    pub(crate) fn find(&self, engine: &Engine, digest: Sha256Hash) -> Option<Component> {
+    pub(crate) fn find<C: Code>(&self, engine: &Engine, digest: Sha256Hash) -> Option<C> {
         let path = self.path(engine, digest);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -63,13 +105,13 @@ impl CodeCache {
     }
 
     /// Keeps compiled code; a reader sees the whole file or none.
-    pub(crate) fn store(&self, digest: Sha256Hash, component: &Component) -> wasmtime::Result<()> {
-        let code = component.serialize()?;
+    pub(crate) fn store(&self, digest: Sha256Hash, compiled: &impl Code) -> wasmtime::Result<()> {
+        let code = compiled.serialize()?;
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
         file.write_all(MAGIC)?;
         file.write_all(&Sha256::digest(&code))?;
         file.write_all(&code)?;
-        file.persist(self.path(component.engine(), digest))?;
+        file.persist(self.path(compiled.engine(), digest))?;
         Ok(())
     }
 
@@ -92,10 +134,10 @@ fn verified(bytes: &[u8]) -> Option<&[u8]> {
 
 /// The one place where bytes become code without being compiled here and now.
 #[allow(unsafe_code)]
-fn load(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+fn load<C: Code>(engine: &Engine, code: &[u8]) -> wasmtime::Result<C> {
     // SAFETY: the bytes were written by `store` from wasmtime's own output: they come from a directory that only this user can
     // write to and match the hash stored with them. wasmtime itself checks version, configuration and target.
-    unsafe { Component::deserialize(engine, code) }
+    unsafe { C::deserialize(engine, code) }
 }
 
 /// SHA-256 as a `Hasher`, because the engine's compatibility is only offered as a `Hash` and must mean the same in every process.

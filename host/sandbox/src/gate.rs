@@ -1,14 +1,17 @@
 //! What bytes must be to be installed at all, and what they may import.
 
-use wasmtime::{Engine, component::Component};
-
 use tributary_core::hash::Sha256Hash;
+use wasmtime::{Engine, ExternType, InstancePre, Linker, Module, UnknownImportError, component::Component};
+
+use crate::{extism, text::printable};
 
 /// What a component is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Reads a source.
     Connector,
+    /// Reads a source, and is an Extism module.
+    ExtismConnector,
     /// Turns files into text.
     Extractor,
 }
@@ -17,6 +20,7 @@ impl Kind {
     fn as_str(self) -> &'static str {
         match self {
             Self::Connector => "connector",
+            Self::ExtismConnector => "extism connector",
             Self::Extractor => "extractor",
         }
     }
@@ -25,6 +29,7 @@ impl Kind {
     fn imports(self) -> &'static [&'static str] {
         match self {
             Self::Connector => &["types", "blobs", "files", "http", "ledger", "state", "log"],
+            Self::ExtismConnector => &[],
             Self::Extractor => &["types", "blobs", "log"],
         }
     }
@@ -49,8 +54,24 @@ pub enum InstallError {
     )]
     Precompiled,
     /// A module without the component layer.
-    #[error("this is a core WebAssembly module, not a component; build it with `cargo build --target wasm32-wasip2`")]
+    #[error(
+        "this is a core WebAssembly module, not a component, and it imports nothing from extism:host/env, as an Extism module would; build a component with `cargo build --target wasm32-wasip2`"
+    )]
     CoreModule,
+    /// An Extism module that wants something that is not offered.
+    #[error("the Extism module imports `{0}`, which is not offered; docs/extism.md lists what is")]
+    ExtismImport(String),
+    /// An Extism module that is no connector.
+    #[error(
+        "the Extism module has no function `{0}` that takes nothing and returns an i32; a connector exports describe, check and pull"
+    )]
+    ExtismExport(&'static str),
+    /// An import of another type than Extism's.
+    #[error("the Extism module does not fit Extism's interface: {0}; build it with a current PDK")]
+    Extism(String),
+    /// Its manifest.
+    #[error(transparent)]
+    Manifest(#[from] extism::BadManifest),
     /// Something else entirely.
     #[error(
         "this is not WebAssembly: it does not start with the bytes \\0asm; install the .wasm file that the build made"
@@ -104,8 +125,15 @@ impl InstallError {
     }
 }
 
+/// The two forms of WebAssembly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layer {
+    Component,
+    Module,
+}
+
 /// Checks the outside of the bytes before anything reads them closely.
-pub(crate) fn inspect(wasm: &[u8], max: usize) -> Result<(), InstallError> {
+pub(crate) fn inspect(wasm: &[u8], max: usize) -> Result<Layer, InstallError> {
     if wasm.len() > max {
         return Err(InstallError::TooLarge { size: wasm.len(), max });
     }
@@ -114,8 +142,8 @@ pub(crate) fn inspect(wasm: &[u8], max: usize) -> Result<(), InstallError> {
     }
     // Magic, then version and layer: 1 and 0 for a core module, 13 and 1 for a component.
     match wasm {
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(InstallError::CoreModule),
-        [0, b'a', b's', b'm', ..] => Ok(()),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(Layer::Module),
+        [0, b'a', b's', b'm', ..] => Ok(Layer::Component),
         _ => Err(InstallError::NotWasm),
     }
 }
@@ -134,6 +162,31 @@ pub(crate) fn classify(component: &Component) -> Result<Kind, InstallError> {
         Some((name, _)) => Err(InstallError::Import { kind: kind.as_str(), name: crate::text::printable(name, 200) }),
         None => Ok(kind),
     }
+}
+
+/// Links an Extism module: it imports from Extism's host, and nothing that is not offered.
+pub(crate) fn extism(
+    linker: &Linker<extism::Guest>,
+    module: &Module,
+) -> Result<InstancePre<extism::Guest>, InstallError> {
+    if !module.imports().any(|import| import.module() == extism::ENV) {
+        return Err(InstallError::CoreModule);
+    }
+    linker.instantiate_pre(module).map_err(|error| match error.downcast_ref::<UnknownImportError>() {
+        Some(unknown) => {
+            InstallError::ExtismImport(printable(&format!("{}.{}", unknown.module(), unknown.name()), 200))
+        }
+        None => InstallError::Extism(printable(&format!("{error:#}"), 500)),
+    })
+}
+
+/// Finds out that an Extism module is a connector.
+pub(crate) fn extism_connector(module: &Module) -> Result<(), InstallError> {
+    let callable = |name: &&str| match module.get_export(name) {
+        Some(ExternType::Func(ty)) => ty.params().len() == 0 && ty.results().map(|ty| ty.is_i32()).eq([true]),
+        _ => false,
+    };
+    extism::CONTRACT.iter().find(|name| !callable(name)).map_or(Ok(()), |name| Err(InstallError::ExtismExport(name)))
 }
 
 /// `tributary:connector/<one of interfaces>@0.1.x`.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rand::{SeedableRng, rngs::StdRng};
-use tributary_core::contract::{Failure, Fault};
+use tributary_core::contract::Failure;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView, random::Deterministic};
 
@@ -18,8 +18,8 @@ use crate::{
     blobs::{Blob, BlobLimits, Blobs},
     files::FileKind,
     guest_log::{GuestLog, Level},
-    limits::Limiter,
-    services::{self, HostServices, MAX_EXTERNAL_ID_BYTES, Moment},
+    limits::{Limited, Limiter},
+    services::{self, HostServices, Moment},
     stdio::LogStream,
 };
 
@@ -70,10 +70,13 @@ impl Guest {
     }
 
     fn services(&self) -> Result<&HostServices, types::Failure> {
-        self.services.as_ref().ok_or_else(|| {
-            Failure::new(Fault::Permission, "not_available", "this host interface is not available during this call")
-                .into()
-        })
+        self.services.as_ref().ok_or_else(|| services::not_available().into())
+    }
+}
+
+impl Limited for Guest {
+    fn limiter(&mut self) -> &mut Limiter {
+        &mut self.limiter
     }
 }
 
@@ -258,14 +261,6 @@ impl http::Host for Guest {
 
 impl ledger::Host for Guest {
     async fn lookup(&mut self, external_ids: Vec<String>) -> Result<Vec<Option<String>>, types::Failure> {
-        if external_ids.iter().any(|id| id.len() > MAX_EXTERNAL_ID_BYTES) {
-            return Err(Failure::new(
-                Fault::TooLarge,
-                "external_id_too_long",
-                format!("an external id has at most {MAX_EXTERNAL_ID_BYTES} bytes"),
-            )
-            .into());
-        }
         Ok(self.services()?.lookup(external_ids).await?)
     }
 }

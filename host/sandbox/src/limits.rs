@@ -80,6 +80,11 @@ pub(crate) enum Exhausted {
     Memory,
 }
 
+/// A store's data with a limiter in it.
+pub(crate) trait Limited {
+    fn limiter(&mut self) -> &mut Limiter;
+}
+
 /// Adds up all memories and tables of a store; asking for more ends the call.
 pub(crate) struct Limiter {
     allowed_bytes: usize,
@@ -94,6 +99,12 @@ impl Limiter {
     /// Bytes of all memories and tables together.
     pub(crate) fn used_bytes(&self) -> usize {
         self.allowed_bytes - self.left_bytes
+    }
+
+    /// Charges bytes that the host keeps for the guest.
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        self.left_bytes = self.left_bytes.checked_sub(bytes).ok_or(Exhausted::Memory)?;
+        Ok(())
     }
 
     fn grow(

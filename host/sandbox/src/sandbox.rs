@@ -10,18 +10,19 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tributary_core::{contract::Descriptor, hash::Sha256Hash};
 use wasmtime::{
-    Engine,
+    Engine, Module,
     component::{Component, Linker},
 };
 
 use crate::{
     bindings::{connector::ConnectorPluginPre, extractor::ExtractorPluginPre},
-    cache::CodeCache,
+    cache::{Code, CodeCache},
     engine::engine,
-    gate::{self, InstallError, Kind},
+    extism::{self, ExtismConnector, ExtismModule, Manifest},
+    gate::{self, InstallError, Kind, Layer},
     guest::{self, Guest},
     limits::SandboxOptions,
-    plugin::Connector as _,
+    plugin::Connector,
     wasm::{WasmConnector, WasmExtractor},
 };
 
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     /// Calls that may run now; fewer than the pool has places for.
     pub(crate) turns: Arc<Semaphore>,
     linker: Linker<Guest>,
+    extism: wasmtime::Linker<extism::Guest>,
     cache: Option<Arc<CodeCache>>,
     /// Compiling takes every core already; one at a time.
     compiling: Semaphore,
@@ -64,6 +66,7 @@ struct Installed {
 #[derive(Clone)]
 enum Ready {
     Connector(ConnectorPluginPre<Guest>),
+    Extism(ExtismConnector),
     Extractor(ExtractorPluginPre<Guest>),
 }
 
@@ -74,6 +77,7 @@ impl Sandbox {
         let engine = engine(&options).map_err(host)?;
         let mut linker = Linker::new(&engine);
         guest::link(&mut linker).map_err(host)?;
+        let extism = extism::linker(&engine).map_err(host)?;
         let cache =
             options.cache_dir.as_deref().map(CodeCache::open).transpose().map_err(|error| {
                 InstallError::Host(format!("the cache of compiled components cannot be used: {error}"))
@@ -82,6 +86,7 @@ impl Sandbox {
             engine,
             turns: Arc::new(Semaphore::new(options.max_calls.max(1) as usize)),
             linker,
+            extism,
             cache: cache.map(Arc::new),
             compiling: Semaphore::new(1),
             installed: RwLock::default(),
@@ -94,72 +99,99 @@ impl Sandbox {
     /// Compiling takes from a fraction of a second to tens of seconds, on blocking threads; it is logged before and after.
     pub async fn install(&self, wasm: impl Into<Bytes>) -> Result<Artifact, InstallError> {
         let wasm = wasm.into();
-        gate::inspect(&wasm, self.0.options.max_component_bytes)?;
+        let layer = gate::inspect(&wasm, self.0.options.max_component_bytes)?;
         let digest = Sha256Hash::of(&wasm);
         if let Some(installed) = self.find(digest) {
             return Ok(installed.artifact);
         }
-        let installed = self.prepare(digest, wasm).await?;
+        let installed = self.prepare(layer, digest, wasm).await?;
         let artifact = installed.artifact.clone();
         self.0.installed.write().unwrap_or_else(|broken| broken.into_inner()).insert(digest, installed);
         Ok(artifact)
     }
 
     /// Checks and compiles (or finds compiled) a connector without keeping it: it lives as long as somebody holds it.
-    pub async fn open_connector(&self, wasm: impl Into<Bytes>) -> Result<(Artifact, WasmConnector), InstallError> {
+    pub async fn open_connector(&self, wasm: impl Into<Bytes>) -> Result<(Artifact, Arc<dyn Connector>), InstallError> {
         let wasm = wasm.into();
-        gate::inspect(&wasm, self.0.options.max_component_bytes)?;
-        match self.prepare(Sha256Hash::of(&wasm), wasm).await? {
-            Installed { artifact, ready: Ready::Connector(pre) } => {
-                let connector = self.named(&artifact, pre);
-                Ok((artifact, connector))
-            }
-            Installed { ready: Ready::Extractor(_), .. } => Err(InstallError::Extractor),
+        let layer = gate::inspect(&wasm, self.0.options.max_component_bytes)?;
+        let Installed { artifact, ready } = self.prepare(layer, Sha256Hash::of(&wasm), wasm).await?;
+        let connector = self.named(&artifact, ready).ok_or(InstallError::Extractor)?;
+        Ok((artifact, connector))
+    }
+
+    /// Checks and compiles any Extism module, connector or not, to call its exports one by one.
+    pub async fn open_extism(&self, wasm: impl Into<Bytes>) -> Result<ExtismModule, InstallError> {
+        let wasm = wasm.into();
+        match gate::inspect(&wasm, self.0.options.max_component_bytes)? {
+            Layer::Module => Ok(self.module(Sha256Hash::of(&wasm), wasm).await?.1),
+            Layer::Component => Err(InstallError::Extism("it is a component".to_owned())),
         }
     }
 
-    async fn prepare(&self, digest: Sha256Hash, wasm: Bytes) -> Result<Installed, InstallError> {
+    async fn prepare(&self, layer: Layer, digest: Sha256Hash, wasm: Bytes) -> Result<Installed, InstallError> {
+        match layer {
+            Layer::Component => self.prepare_component(digest, wasm).await,
+            Layer::Module => self.prepare_module(digest, wasm).await,
+        }
+    }
+
+    async fn prepare_module(&self, digest: Sha256Hash, wasm: Bytes) -> Result<Installed, InstallError> {
         let size_bytes = wasm.len();
-        let component = self.component(digest, wasm).await?;
+        let (module, callable) = self.module(digest, wasm).await?;
+        gate::extism_connector(&module)?;
+        let connector = ExtismConnector::new(callable);
+        let descriptor = Some(connector.describe().await?);
+        let artifact = Artifact { digest, kind: Kind::ExtismConnector, size_bytes, descriptor };
+        Ok(Installed { artifact, ready: Ready::Extism(connector) })
+    }
+
+    /// Links an Extism module, with the manifest inside it.
+    async fn module(&self, digest: Sha256Hash, wasm: Bytes) -> Result<(Module, ExtismModule), InstallError> {
+        let module: Module = self.code(digest, wasm.clone()).await?;
+        let pre = gate::extism(&self.0.extism, &module)?;
+        let name = format!("connector {}", short(digest));
+        Ok((module, ExtismModule::new(self.0.clone(), pre, Manifest::of(&wasm)?, name)))
+    }
+
+    async fn prepare_component(&self, digest: Sha256Hash, wasm: Bytes) -> Result<Installed, InstallError> {
+        let size_bytes = wasm.len();
+        let component: Component = self.code(digest, wasm).await?;
         let kind = gate::classify(&component)?;
         let contract = |error: wasmtime::Error| InstallError::Contract(format!("{error:#}"));
         let pre = self.0.linker.instantiate_pre(&component).map_err(contract)?;
         let mut artifact = Artifact { digest, kind, size_bytes, descriptor: None };
-        let ready = match kind {
-            Kind::Connector => {
-                let pre = ConnectorPluginPre::new(pre).map_err(contract)?;
-                let unnamed = format!("connector {}", short(digest));
-                artifact.descriptor = Some(WasmConnector::new(self.0.clone(), pre.clone(), unnamed).describe().await?);
-                Ready::Connector(pre)
-            }
-            Kind::Extractor => Ready::Extractor(ExtractorPluginPre::new(pre).map_err(contract)?),
+        let ready = if kind == Kind::Extractor {
+            Ready::Extractor(ExtractorPluginPre::new(pre).map_err(contract)?)
+        } else {
+            let pre = ConnectorPluginPre::new(pre).map_err(contract)?;
+            let unnamed = format!("connector {}", short(digest));
+            artifact.descriptor = Some(WasmConnector::new(self.0.clone(), pre.clone(), unnamed).describe().await?);
+            Ready::Connector(pre)
         };
         Ok(Installed { artifact, ready })
     }
 
     /// Compiled code. What is found on disk does not wait for what others compile.
-    async fn component(&self, digest: Sha256Hash, wasm: Bytes) -> Result<Component, InstallError> {
+    async fn code<C: Code>(&self, digest: Sha256Hash, wasm: Bytes) -> Result<C, InstallError> {
         let find = || {
             let (engine, cache) = (self.0.engine.clone(), self.0.cache.clone());
             blocking(move || Ok(cache.as_deref().and_then(|cache| cache.find(&engine, digest))))
         };
-        if let Some(component) = find().await? {
-            return Ok(component);
+        if let Some(code) = find().await? {
+            return Ok(code);
         }
         let _one = self.0.compiling.acquire().await.expect("the semaphore is never closed");
-        if let Some(component) = find().await? {
-            return Ok(component);
+        if let Some(code) = find().await? {
+            return Ok(code);
         }
         let (engine, cache) = (self.0.engine.clone(), self.0.cache.clone());
         blocking(move || compiled(&engine, cache.as_deref(), digest, &wasm)).await
     }
 
     /// The installed connector `digest`.
-    pub fn connector(&self, digest: Sha256Hash) -> Result<WasmConnector, InstallError> {
-        match self.find(digest) {
-            Some(Installed { artifact, ready: Ready::Connector(pre) }) => Ok(self.named(&artifact, pre)),
-            _ => Err(InstallError::unknown(Kind::Connector, digest)),
-        }
+    pub fn connector(&self, digest: Sha256Hash) -> Result<Arc<dyn Connector>, InstallError> {
+        let found = self.find(digest).and_then(|Installed { artifact, ready }| self.named(&artifact, ready));
+        found.ok_or_else(|| InstallError::unknown(Kind::Connector, digest))
     }
 
     /// The installed extractor `digest`.
@@ -172,10 +204,16 @@ impl Sandbox {
         }
     }
 
-    fn named(&self, artifact: &Artifact, pre: ConnectorPluginPre<Guest>) -> WasmConnector {
+    /// The connector, named as it names itself.
+    fn named(&self, artifact: &Artifact, ready: Ready) -> Option<Arc<dyn Connector>> {
         let id =
             artifact.descriptor.as_ref().map_or_else(|| short(artifact.digest), |descriptor| descriptor.id.clone());
-        WasmConnector::new(self.0.clone(), pre, format!("connector \"{id}\""))
+        let name = format!("connector \"{id}\"");
+        match ready {
+            Ready::Connector(pre) => Some(Arc::new(WasmConnector::new(self.0.clone(), pre, name))),
+            Ready::Extism(connector) => Some(Arc::new(connector.named(name))),
+            Ready::Extractor(_) => None,
+        }
     }
 
     fn find(&self, digest: Sha256Hash) -> Option<Installed> {
@@ -204,21 +242,20 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Blocking: compiles, and keeps what comes of it.
-fn compiled(
+fn compiled<C: Code>(
     engine: &Engine,
     cache: Option<&CodeCache>,
     digest: Sha256Hash,
     wasm: &[u8],
-) -> Result<Component, InstallError> {
+) -> Result<C, InstallError> {
     let start = Instant::now();
     tracing::info!(%digest, size_bytes = wasm.len(), "compiling a component; it is kept for the next start");
-    let component =
-        Component::from_binary(engine, wasm).map_err(|error| InstallError::Invalid(format!("{error:#}")))?;
+    let code = C::compile(engine, wasm).map_err(|error| InstallError::Invalid(format!("{error:#}")))?;
     tracing::info!(%digest, ms = start.elapsed().as_millis() as u64, "compiled");
     if let Some(cache) = cache
-        && let Err(error) = cache.store(digest, &component)
+        && let Err(error) = cache.store(digest, &code)
     {
         tracing::warn!(%digest, %error, "compiled code could not be kept on disk; it will be compiled again at the next start");
     }
-    Ok(component)
+    Ok(code)
 }

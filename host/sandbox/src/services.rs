@@ -199,6 +199,13 @@ impl HostServices {
                 format!("ask the ledger for at most {MAX_LOOKUP_IDS} ids at once, not {}", external_ids.len()),
             ));
         }
+        if external_ids.iter().any(|id| id.len() > MAX_EXTERNAL_ID_BYTES) {
+            return Err(Failure::new(
+                Fault::TooLarge,
+                "external_id_too_long",
+                format!("an external id has at most {MAX_EXTERNAL_ID_BYTES} bytes"),
+            ));
+        }
         let asked = external_ids.len();
         let answers = in_time("reading the ledger", self.ledger.lookup(external_ids)).await?;
         debug_assert_eq!(answers.len(), asked, "one answer per id");
@@ -214,6 +221,11 @@ impl HostServices {
     pub async fn state_set(&self, key: String, value: Option<String>) -> Result<(), Failure> {
         in_time("reading the state", self.state.set(key, value)).await
     }
+}
+
+/// What is said where a call has no services.
+pub(crate) fn not_available() -> Failure {
+    Failure::new(Fault::Permission, "not_available", "this host interface is not available during this call")
 }
 
 /// Appends to a blob, off the async threads when it is on a disk.

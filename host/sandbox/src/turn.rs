@@ -15,8 +15,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::{
     cpu::CpuClock,
-    guest::Guest,
-    limits::{CallLimits, Exhausted},
+    limits::{CallLimits, Exhausted, Limited},
 };
 
 /// Resource handles a component may hold at once.
@@ -32,14 +31,14 @@ pub(crate) struct Turn {
 
 impl Turn {
     /// Waits for a turn and makes a fresh store around `guest`. `name` is how failures name the component.
-    pub(crate) async fn begin(
+    pub(crate) async fn begin<G: Limited + Send + 'static>(
         engine: &Engine,
         turns: &Arc<Semaphore>,
         max_wait: Duration,
         name: &str,
         limits: CallLimits,
-        guest: Guest,
-    ) -> Result<(Self, Store<Guest>), Failure> {
+        guest: G,
+    ) -> Result<(Self, Store<G>), Failure> {
         let permit = match timeout(max_wait, turns.clone().acquire_owned()).await {
             Ok(permit) => permit.expect("the semaphore is never closed"),
             Err(_) => return Err(busy()),
@@ -47,7 +46,7 @@ impl Turn {
         let cpu = Arc::new(CpuClock::default());
         let budget = Duration::from_millis(limits.cpu_ms);
         let mut store = Store::new(engine, guest);
-        store.limiter(|guest| &mut guest.limiter);
+        store.limiter(|guest| guest.limiter());
         store.set_hostcall_fuel(limits.result_bytes);
         store.set_max_component_handles(MAX_HANDLES);
         store.set_epoch_deadline(1);
@@ -98,6 +97,10 @@ impl Turn {
         if error.is::<PoolConcurrencyLimitError>() {
             return busy();
         }
+        // What the host itself said of a call that it ended.
+        if let Some(failure) = error.downcast_ref::<Failure>() {
+            return failure.clone();
+        }
         match error.downcast_ref::<Exhausted>() {
             Some(Exhausted::Cpu) => {
                 return Failure::new(
@@ -141,14 +144,7 @@ impl Turn {
         }
         // wasmtime does not export the type of this error.
         if error.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls has been exhausted")) {
-            return Failure::new(
-                Fault::TooLarge,
-                "handed_over_too_much",
-                format!(
-                    "{name} handed over more than {} MiB at once and was stopped; it must return smaller pages",
-                    self.limits.result_bytes >> 20
-                ),
-            );
+            return handed_over_too_much(name, self.limits.result_bytes);
         }
         let cause = crate::text::printable(&error.root_cause().to_string(), 300);
         tracing::debug!(component = name, error = format!("{error:?}"), "the component failed");
@@ -158,6 +154,18 @@ impl Turn {
             format!("{name} broke the rules of the sandbox ({cause}) and was stopped; report it to its author"),
         )
     }
+}
+
+/// What is said of a guest that hands over more than `result_bytes` at once.
+pub(crate) fn handed_over_too_much(name: &str, result_bytes: usize) -> Failure {
+    Failure::new(
+        Fault::TooLarge,
+        "handed_over_too_much",
+        format!(
+            "{name} handed over more than {} MiB at once and was stopped; it must return smaller pages",
+            result_bytes >> 20
+        ),
+    )
 }
 
 fn busy() -> Failure {

@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 use support::{misbehaving, options, probing, pull, request, services, text};
 use tributary_core::contract::{Change, Content, Fault};
-use tributary_sandbox::{Blob, BlobLimits, Blobs, Connector, Extractor, HostServices, SandboxOptions};
+use tributary_sandbox::{Blob, BlobLimits, Blobs, Extractor, HostServices, SandboxOptions};
 
 /// Half a second of processor time; the deadline is what ends a call that a busy machine starves of it.
 fn half_a_second() -> SandboxOptions {

@@ -6,7 +6,7 @@ mod support;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use support::{component, options};
-use tributary_sandbox::{Connector, InstallError, Kind, Sandbox, SandboxOptions};
+use tributary_sandbox::{InstallError, Kind, Sandbox, SandboxOptions};
 
 async fn refusal(wasm: impl Into<Vec<u8>>) -> String {
     Sandbox::new(SandboxOptions::default()).unwrap().install(wasm.into()).await.unwrap_err().to_string()

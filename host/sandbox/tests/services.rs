@@ -12,7 +12,7 @@ use tributary_core::{
     contract::{Change, Content, Failure, Fault},
     ledger::Ledger,
 };
-use tributary_sandbox::{Connector, Files, HostServices, MAX_OPEN_ALL, Meter};
+use tributary_sandbox::{Files, HostServices, MAX_OPEN_ALL, Meter};
 
 /// Has committed `a` and one value of state.
 struct Committed;

@@ -223,7 +223,7 @@ impl Plugins {
             );
         }
         tracing::info!(connector = reference.id, version = reference.version, digest, "connector ready");
-        Ok(Shipped { known: shipped(reference, descriptor, size_bytes, now), connector: Arc::new(connector) })
+        Ok(Shipped { known: shipped(reference, descriptor, size_bytes, now), connector })
     }
 
     /// An installed component out of the record.
@@ -241,7 +241,7 @@ impl Plugins {
 
     async fn compile(&self, wasm: Bytes) -> Result<Compiled, InstallError> {
         let (artifact, connector) = self.sandbox.open_connector(wasm).await?;
-        Ok(Compiled { artifact: Arc::new(artifact), connector: Arc::new(connector) })
+        Ok(Compiled { artifact: Arc::new(artifact), connector })
     }
 }
 

@@ -8,9 +8,7 @@ use std::{
 };
 
 use tributary_core::contract::{Change, Content, Failure, Page, PullRequest};
-use tributary_sandbox::{
-    Connector, EmptyLedger, Files, HostServices, Meter, Sandbox, SandboxOptions, WasmConnector, WasmExtractor,
-};
+use tributary_sandbox::{Connector, EmptyLedger, Files, HostServices, Meter, Sandbox, SandboxOptions, WasmExtractor};
 
 /// The bytes of a test component.
 pub fn component(package: &str) -> Vec<u8> {
@@ -33,7 +31,7 @@ pub fn code_cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("sandbox-test-code")
 }
 
-pub async fn misbehaving(options: SandboxOptions) -> WasmConnector {
+pub async fn misbehaving(options: SandboxOptions) -> Arc<dyn Connector> {
     let sandbox = Sandbox::new(options).unwrap();
     let artifact = sandbox.install(component("tributary-misbehaving")).await.unwrap();
     sandbox.connector(artifact.digest).unwrap()
@@ -70,7 +68,7 @@ pub fn request(config: serde_json::Value) -> PullRequest {
     }
 }
 
-pub async fn pull(connector: &WasmConnector, config: serde_json::Value) -> Result<Page, Failure> {
+pub async fn pull(connector: &Arc<dyn Connector>, config: serde_json::Value) -> Result<Page, Failure> {
     connector.pull(&request(config), &services()).await
 }
 

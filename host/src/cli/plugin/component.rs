@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tokio::time::timeout;
 use tributary_core::{citation::ConnectorRef, contract::Descriptor};
-use tributary_sandbox::{Artifact, Connector, Sandbox, SandboxOptions};
+use tributary_sandbox::{Artifact, Connector, Sandbox, SandboxOptions, with_manifest};
 
 use super::{project, show};
 
@@ -31,12 +31,7 @@ pub(super) struct Component {
 impl Component {
     /// Reads, checks and compiles; what was compiled before is found again.
     pub(super) async fn open(path: &Path) -> anyhow::Result<Self> {
-        let largest = SandboxOptions::default().max_component_bytes;
-        let size = fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len();
-        if size > largest as u64 {
-            bail!("{} has {size} bytes; a component has at most {}", path.display(), largest);
-        }
-        let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let bytes = read(path)?;
         Self::install(bytes).await.with_context(|| path.display().to_string())
     }
 
@@ -58,7 +53,7 @@ impl Component {
         let Some(descriptor) = self.artifact.descriptor.clone() else {
             bail!("this component is an extractor, not a connector");
         };
-        Ok((Arc::new(self.sandbox.connector(self.artifact.digest)?), descriptor))
+        Ok((self.sandbox.connector(self.artifact.digest)?, descriptor))
     }
 }
 
@@ -74,6 +69,26 @@ async fn install(sandbox: &Sandbox, bytes: &[u8]) -> anyhow::Result<Artifact> {
         }
     };
     Ok(installed?)
+}
+
+/// The bytes of a component, or of an Extism module; the module with its manifest inside it, where `NAME.manifest.json` stands
+/// beside `NAME.wasm`.
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let largest = SandboxOptions::default().max_component_bytes;
+    let bytes = read_up_to(path, largest as u64)?;
+    let beside = path.with_extension("manifest.json");
+    if !beside.is_file() {
+        return Ok(bytes);
+    }
+    let manifest = read_up_to(&beside, largest as u64)?;
+    with_manifest(&bytes, &manifest).with_context(|| beside.display().to_string())
+}
+
+/// A whole file of at most so many bytes.
+pub(super) fn read_up_to(path: &Path, largest: u64) -> anyhow::Result<Vec<u8>> {
+    let size = fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len();
+    ensure!(size <= largest, "{} has {size} bytes; at most {largest} are taken", path.display());
+    fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
 /// The component that is meant: a file, or what is built from a folder.

@@ -72,6 +72,7 @@ fn in_words(artifact: &Artifact) -> String {
 fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Connector => "connector",
+        Kind::ExtismConnector => "extism connector",
         Kind::Extractor => "extractor",
     }
 }

@@ -1,13 +1,13 @@
 //! `tributary plugin install`: a connector for a server, also while it runs.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{manage, show};
+use super::{component, manage, show};
 use crate::{
     cli::{operator::Common, record},
     plugins::{Installed, Misfit, Package, Refused},
@@ -37,11 +37,10 @@ pub(super) struct Install {
 
 impl Install {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let largest = tributary_sandbox::SandboxOptions::default().max_component_bytes as u64;
-        let wasm = read(&self.file, largest)?;
+        let wasm = component::read(&self.file)?;
         let beside = PathBuf::from(format!("{}.minisig", self.file.display()));
         let signature = self.signature.or_else(|| beside.is_file().then_some(beside));
-        let signature = signature.map(|path| read(&path, MOST_SIGNATURE_BYTES)).transpose()?;
+        let signature = signature.map(|path| component::read_up_to(&path, MOST_SIGNATURE_BYTES)).transpose()?;
         let signature = signature.map(String::from_utf8).transpose().context("the signature is not a text")?;
         record::block_on(async {
             let operator = self.common.open().await?;
@@ -69,12 +68,6 @@ impl Install {
             operator.say(&sentence, &thing)
         })
     }
-}
-
-fn read(path: &PathBuf, largest: u64) -> anyhow::Result<Vec<u8>> {
-    let size = fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len();
-    ensure!(size <= largest, "{} has {size} bytes; at most {largest} are taken", path.display());
-    fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
 /// Says now and then that it goes on.
