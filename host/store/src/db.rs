@@ -51,7 +51,7 @@ pub const QUEUE_CONNECTIONS: u32 = 4;
 
 /// No PostgreSQL stops and starts faster than this: a connection that was idle for less is not asked whether it still lives, so that a busy
 /// host spends no round trip on it, and after a restart nobody is given one from before.
-const RESTART: Duration = Duration::from_millis(250);
+const RESTART: Duration = Duration::from_millis(50);
 
 /// How to open a database.
 #[derive(Clone, Debug)]

@@ -57,7 +57,10 @@ pub enum BadManifest {
         "the Extism manifest has `allowed_paths`, and no module sees the machine's files; name roots in the descriptor and use `files_open`"
     )]
     Paths,
-    /// Not a module, or a damaged one.
+    /// Not a module.
+    #[error("an Extism manifest is for Extism modules, and this is none; a component needs no manifest")]
+    NotModule,
+    /// A damaged module.
     #[error("the module is damaged or cut off: {0}")]
     Module(String),
 }
@@ -105,8 +108,11 @@ impl From<extism_manifest::Manifest> for Manifest {
     }
 }
 
-/// The module with a manifest (JSON text) inside it, in place of any it had. Its digest is another one thereby.
+/// The module with a manifest (JSON text) inside it, and thereby another digest. One that has a manifest already is refused.
 pub fn with_manifest(wasm: &[u8], manifest: &[u8]) -> Result<Vec<u8>, BadManifest> {
+    if !matches!(wasm, [0, b'a', b's', b'm', 1, 0, 0, 0, ..]) {
+        return Err(BadManifest::NotModule);
+    }
     let (parsed, hash) = parse(manifest)?;
     let found = Sha256Hash::of(wasm);
     if let Some(expected) = hash.filter(|hash| !hash.trim().eq_ignore_ascii_case(&found.to_string())) {
@@ -209,6 +215,9 @@ mod tests {
         assert!(refusal(r#"{"wasm": [{"path": "x", "hash": "00"}]}"#).contains("is for the module 00"));
         assert!(refusal(r#"{"memoryy": {}}"#).contains("cannot be read"));
         assert!(refusal("[").contains("cannot be read"));
-        assert!(with_manifest(b"\0asm", b"{}").is_err());
+        let component = wat::parse_str("(component)").unwrap();
+        assert!(matches!(with_manifest(&component, b"{}"), Err(BadManifest::NotModule)));
+        let damaged = [&module()[..], b"\x01"].concat();
+        assert!(matches!(with_manifest(&damaged, b"{}"), Err(BadManifest::Module(_))));
     }
 }

@@ -71,12 +71,12 @@ async fn install(sandbox: &Sandbox, bytes: &[u8]) -> anyhow::Result<Artifact> {
     Ok(installed?)
 }
 
-/// The bytes of a component, or of an Extism module; the module with its manifest inside it, where `NAME.manifest.json` stands
+/// The bytes of a component, or of an Extism module; the module with its manifest inside it, where `NAME.extism.json` stands
 /// beside `NAME.wasm`.
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let largest = SandboxOptions::default().max_component_bytes;
     let bytes = read_up_to(path, largest as u64)?;
-    let beside = path.with_extension("manifest.json");
+    let beside = path.with_extension("extism.json");
     if !beside.is_file() {
         return Ok(bytes);
     }

@@ -39,13 +39,18 @@ export function pull(): i32 {
     return answer('{"changes": [], "next": "complete_exhaustive"}');
   }
   if (status != 200) {
-    return fail("transient", "unexpected_status", "The server answered " + status.toString() + ".");
+    const fault = status == 401 ? "auth_invalid" : status == 403 ? "permission" : status == 429 ? "rate_limited" : "transient";
+    return fail(fault, "unexpected_status", "The server answered " + status.toString() + ".");
   }
+  // What was cut off, or is something else entirely, must not look like a shorter list: what is missing would be deleted.
+  if (!body.endsWith("\n")) return fail("source_contract", "cut_off", "The file does not end with a line feed.");
   const changes = new Array<string>();
   const lines = body.split("\n");
   for (let i = 0; i < lines.length; i++) {
+    if (lines[i].length == 0) continue;
     const columns = lines[i].split("\t");
-    if (columns.length == 3) changes.push(document(columns[0], columns[1], columns[2]));
+    if (columns.length != 3) return fail("source_contract", "bad_line", "A line does not have three columns.");
+    changes.push(document(columns[0], columns[1], columns[2]));
   }
   Host.log(LogLevel.Debug, "page " + page.toString() + " has " + changes.length.toString() + " documents");
   return answer('{"changes": [' + changes.join(",") + '], "cursor": "' + (page + 1).toString() + '", "next": "more"}');
