@@ -46,12 +46,14 @@ pub mod guest;
 mod host;
 mod http;
 mod plugin;
+mod size;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
 pub use contract::*;
 pub use host::{BlobReader, ExtractorHost, Host, read_whole};
 pub use plugin::{Connector, Extractor, check, cursor_text, pull};
+pub use size::Size;
 
 /// Makes a type that implements [`Connector`] the connector of this component.
 ///

@@ -18,7 +18,7 @@ use tributary_plugin_sdk::{
     Capabilities, CheckItem, Connector, Descriptor, Failure, Host, Page, PullRequest, export_connector,
 };
 
-pub use config::{Config, CsvConfig, HtmlConfig, JsonConfig, RowsAs, Size};
+pub use config::{Config, CsvConfig, HtmlConfig, JsonConfig, RowsAs};
 
 /// The connector.
 pub struct FileConnector;

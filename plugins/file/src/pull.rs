@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use tributary_plugin_sdk::{
-    BlobId, Change, Content, Document, Failure, Fault, Host, Next, Page, Progress, Provenance, PullRequest,
+    BlobId, Change, Content, Document, Failure, Fault, Host, Next, Page, Progress, Provenance, PullRequest, Size,
 };
 
 use crate::{
-    config::{Config, Size},
+    config::Config,
     cursor::{Cursor, Reading},
     file::{self, Fingerprint, Form, Stamp},
     rows::{Outcome, Rows},

@@ -1,9 +1,9 @@
 //! One file as a document: whether it is read, whether it changed, its content, and where it comes from.
 
-use tributary_plugin_sdk::{Change, Content, Document, Failure, Fault, Gone, Provenance};
+use tributary_plugin_sdk::{Change, Content, Document, Failure, Fault, Gone, Provenance, Size};
 
 use crate::{
-    config::{Size, Unsupported},
+    config::Unsupported,
     error, fingerprint,
     outline::{self, Outline},
     page::Room,

@@ -28,7 +28,7 @@ use tributary_plugin_sdk::{
     Capabilities, CheckItem, Connector, Descriptor, Failure, Host, Page, PullRequest, export_connector,
 };
 
-pub use config::{Config, Size, Unsupported};
+pub use config::{Config, Unsupported};
 
 /// The connector.
 pub struct GoogleDocs;
