@@ -396,6 +396,11 @@ async fn the_operator_does_all_of_it_at_the_command_line() {
             assert!(!well, "{name}: {arguments:?}: {said}");
             said
         };
+        // The server has just begun to start: its own connectors are not even compiled.
+        let ours = folder.path().join("file.wasm");
+        fs::write(&ours, component("file", "9.0.0", &json!({ "type": "object" }), &[])).unwrap();
+        let said = badly(&["plugin", "install", &ours.display().to_string()]);
+        assert!(said.contains("the connector \"file\" comes with the server"), "{said}");
         let said = well(&["plugin", "install", &file, "--grant-host", "api.example.com"]);
         assert!(said.contains("changeable 1.0.0 is installed, on every host at once"), "{said}");
         assert!(said.contains("tributary plugin grant changeable --host '*.cdn.example.com'"), "{said}");

@@ -7,7 +7,7 @@ use tributary_sandbox::InstallError;
 use tributary_store::{InstalledConnector, Removal};
 use url::Url;
 
-use super::{Misfit, Plugins, install::MOST_MISFITS};
+use super::{Misfit, Plugins, SHIPPED, install::MOST_MISFITS};
 
 /// Hosts granted to one connector, at most.
 const MOST_HOSTS: usize = 256;
@@ -102,6 +102,7 @@ impl Plugins {
         match self.db.system().current_connector(id).await? {
             Some(known) if known.installed_by.is_some() => Ok(known),
             Some(_) => Err(Refused::Shipped(id.to_owned())),
+            None if SHIPPED.iter().any(|(shipped, _)| *shipped == id) => Err(Refused::Shipped(id.to_owned())),
             None => Err(Refused::Unknown(id.chars().take(100).collect())),
         }
     }

@@ -30,8 +30,8 @@ pub use install::{Installed, Misfit, Package};
 pub use manage::{Refused, not_granted};
 pub use signatures::PluginKeys;
 
-/// The connectors inside the binary.
-pub(crate) static SHIPPED: [&[u8]; 3] = [FILE, API, GOOGLE_DOCS];
+/// The connectors inside the binary, by their ids, which nobody else's connector may have.
+pub(crate) static SHIPPED: [(&str, &[u8]); 3] = [("file", FILE), ("api", API), ("google_docs", GOOGLE_DOCS)];
 static FILE: &[u8] = include_bytes!(env!("FILE_COMPONENT"));
 static API: &[u8] = include_bytes!(env!("API_COMPONENT"));
 static GOOGLE_DOCS: &[u8] = include_bytes!(env!("GOOGLE_DOCS_COMPONENT"));
@@ -197,11 +197,12 @@ impl Plugins {
                     extractor: Arc::new(self.sandbox.extractor(extractor.digest)?),
                     extractor_digest: extractor.digest,
                 };
-                for bytes in SHIPPED {
+                for (id, bytes) in SHIPPED {
                     let shipped = Arc::new(self.register(bytes).await?);
-                    let ConnectorRef { id, digest, .. } = shipped.known.connector.clone();
+                    let ConnectorRef { id: said, digest, .. } = shipped.known.connector.clone();
+                    anyhow::ensure!(said == id, "the connector {id} says that it is {said}");
                     loaded.by_digest.insert(digest, shipped.clone());
-                    loaded.current.insert(id, shipped);
+                    loaded.current.insert(said, shipped);
                 }
                 Ok(loaded)
             })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
+use tributary_core::hash::Sha256Hash;
 use tributary_sandbox::Connector;
 
 use super::{
@@ -117,8 +118,8 @@ pub(super) async fn open(path: PathBuf) -> anyhow::Result<Component> {
 }
 
 async fn shipped(digest: &str) -> anyhow::Result<Option<Component>> {
-    let is_it = |bytes: &&&[u8]| tributary_core::hash::Sha256Hash::of(bytes).to_string() == digest;
-    match SHIPPED.iter().find(is_it) {
+    let mut shipped = SHIPPED.iter().map(|(_, bytes)| *bytes);
+    match shipped.find(|bytes| Sha256Hash::of(bytes).to_string() == digest) {
         Some(bytes) => Ok(Some(Component::install(bytes.to_vec()).await?)),
         None => Ok(None),
     }
