@@ -27,26 +27,6 @@ fn missing(error: &std::io::Error) {
     eprintln!("SKIPPED in a browser: chromium is not installed");
 }
 
-/// The page as the browser shows it once its scripts have nothing more to do; `None`, with a loud line, where there is no browser and it
-/// may be missing.
-pub fn open(url: &str) -> Option<String> {
-    let profile = tempfile::tempdir().expect("a temporary directory");
-    let output = Command::new("chromium")
-        .args(FLAGS)
-        .args(["--dump-dom", "--virtual-time-budget=20000"])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(url)
-        .stderr(Stdio::null())
-        .output();
-    match output {
-        Ok(output) => Some(String::from_utf8(output.stdout).expect("a page in UTF-8")),
-        Err(error) => {
-            missing(&error);
-            None
-        }
-    }
-}
-
 /// A site of static files on a port of its own.
 pub struct Site {
     process: Child,

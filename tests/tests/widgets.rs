@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tributary_tests::{
     Database, Server,
-    browser::{self, Site},
+    browser::{Browser, Site},
     databases,
     server::{Answer, Options, text},
 };
@@ -297,8 +297,8 @@ async fn the_guides_widget_works_in_a_browser_on_the_shops_page_and_on_no_other(
         try {{
             const widget = new Widget({:?}, {:?});
             const citations = await widget.ask('How long does shipping to Norway take?', (text) => show('answer', text));
-            show('cited', citations.map((it) => it.title).join());
-            show('history', String((await widget.history()).length));
+            show('cited', `Cited: ${{citations.map((it) => it.title).join()}}`);
+            show('history', `History: ${{(await widget.history()).length}}`);
         }} catch (error) {{ show('answer', `failed: ${{error.message}}`); }}",
         example("export class Widget"),
         shop.server.url("").trim_end_matches('/'),
@@ -308,11 +308,14 @@ async fn the_guides_widget_works_in_a_browser_on_the_shops_page_and_on_no_other(
     let page = "<!doctype html><title>Shop</title><p id=answer></p><p id=cited></p><p id=history></p>
         <script type=module src=widget.js></script>";
     site.write("index.html", page);
-    let Some(shown) = browser::open(&format!("{shop_origin}/index.html")) else { return };
-    assert!(shown.contains("nine days") && shown.contains("<p id=\"cited\">Shipping</p>"), "{shown}");
-    assert!(shown.contains("<p id=\"history\">2</p>"), "{shown}");
+    let Some(browser) = Browser::start().await else { return };
+    let at_the_shop = browser.open(&format!("{shop_origin}/index.html")).await;
+    at_the_shop.sees("History: 2").await;
+    let shown = at_the_shop.text().await;
+    assert!(shown.contains("nine days") && shown.contains("Cited: Shipping"), "{shown}");
     // The same files under another name of this machine: another origin.
-    let elsewhere =
-        browser::open(&format!("{}/index.html", site.origin("127.0.0.1"))).expect("the browser opened a page before");
-    assert!(elsewhere.contains("failed: Failed to fetch") && !elsewhere.contains("nine days"), "{elsewhere}");
+    let elsewhere = browser.open(&format!("{}/index.html", site.origin("127.0.0.1"))).await;
+    elsewhere.sees("failed: Failed to fetch").await;
+    let shown = elsewhere.text().await;
+    assert!(!shown.contains("nine days"), "{shown}");
 }
