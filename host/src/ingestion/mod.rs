@@ -1,12 +1,13 @@
 //! Ingestion: from what a connector or a caller gives to committed documents.
 //!
-//! `intake` validates and normalises; `sync` drives a run page by page; `push` takes documents over the API.
+//! `intake` validates and normalises; `sync` drives a run page by page, `page` looks at each; `push` takes documents over the API.
 //! Nothing a connector returns is trusted before `intake` has seen it.
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod bad_days;
 mod intake;
+mod page;
 mod push;
 mod retry;
 mod stage;

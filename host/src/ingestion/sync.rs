@@ -3,24 +3,23 @@
 //! Kill the host anywhere and the next worker goes on from the last committed cursor. Every transaction proves the lease first,
 //! so a worker that lost it can do no harm.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant as Elapsed, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tributary_core::{
     Clock, RunId,
     citation::ConnectorRef,
-    contract::{Change, Container, Content, Document, Failure, Fault, Gone, Next, Page, Progress, PullRequest},
+    contract::{Failure, Fault, Next, Progress, PullRequest},
     job::Lease,
-    run::{FailedItem, Run, RunError, RunKind, RunStatus, StageName, Traversal, WaitingFor},
+    run::{Run, RunError, RunKind, RunStatus, StageName, Traversal, WaitingFor},
     source::Health,
 };
 use tributary_sandbox::HostServices;
 use tributary_store::{BegunRun, Db, FinishRun, Heartbeat, NewRun, PageCommit, Prune, QUARANTINED, TenantDb};
 
 use super::{
-    Intake, Item, Material,
-    intake::fields,
+    Intake, page,
     retry::{self, Verdict},
     stage::{StageLimits, Stages},
 };
@@ -32,16 +31,10 @@ use crate::{
     wake::Wake,
 };
 
-/// A connector that pages longer than this has gone astray.
-const MOST_PAGES: i64 = 1_000_000;
 /// The wall-clock time of one page, however little processor time it uses.
 const PAGE_DEADLINE: Duration = Duration::from_secs(120);
 /// Bytes of text and blobs in a page.
 const PAGE_BYTES: u64 = 8 << 20;
-/// Pages in a row that name what one of the pages just before had named: the connector goes in a circle.
-const MOST_REPEATED_PAGES: i64 = 5;
-/// Pages in a row that name nothing. Some sources have empty pages before the end.
-const MOST_EMPTY_PAGES: i64 = 1_000;
 /// How often it is asked whether somebody wants the run to stop.
 const CANCEL_POLL: Duration = Duration::from_millis(250);
 /// How often the stage is recorded, when it changed.
@@ -196,14 +189,14 @@ impl Syncs {
             let pulled = ready.connector.pull(&request, &services).await;
             self.metrics.call(&run.connector.id, &pulled);
             let page = pulled.map_err(Stop::Failed)?;
-            let next = self.check_page(&page, &cursor, page_no).map_err(Stop::Failed)?;
+            let next = page::check(&page, &cursor, page_no, self.page_items).map_err(Stop::Failed)?;
             done += page.changes.len() as i64;
             let progress = page.progress.clone().unwrap_or(Progress {
                 done: done.cast_unsigned(),
                 total: None,
                 phase: "reading".to_owned(),
             });
-            let sorted = sort_page(page.changes, &services)?;
+            let sorted = page::sort(page.changes, &services).map_err(Stop::Failed)?;
             let mut commit = PageCommit {
                 run_id,
                 source_id: source.id,
@@ -249,7 +242,7 @@ impl Syncs {
             (cursor, page_no) = (page.cursor, page_no + 1);
             stages.leave();
             if matches!(next, Next::More | Next::WaitMs(_)) {
-                check_circle(named, outcome.stale_pages).map_err(Stop::Failed)?;
+                page::check_circle(named, outcome.stale_pages).map_err(Stop::Failed)?;
             }
             match next {
                 Next::More => {}
@@ -451,33 +444,6 @@ impl Syncs {
     ) -> Result<(), tributary_store::Error> {
         tenant.set_waiting(lease, run_id, reason, self.clock.now() + pause).await
     }
-
-    /// A page must lead somewhere.
-    fn check_page(&self, page: &Page, cursor: &Option<String>, page_no: i64) -> Result<Next, Failure> {
-        let broken = |code: &str, message: String| Err(Failure::new(Fault::SourceContract, code, message));
-        if page.changes.len() > self.page_items as usize {
-            return broken(
-                "page_too_large",
-                format!(
-                    "the connector returned {} changes in a page, it was asked for at most {}",
-                    page.changes.len(),
-                    self.page_items
-                ),
-            );
-        }
-        match page.next {
-            Next::More | Next::WaitMs(_) if page.cursor.is_none() => {
-                broken("cursor_missing", "the connector wants to go on but gave no cursor".to_owned())
-            }
-            Next::More if page.cursor == *cursor => {
-                broken("cursor_stuck", "the connector returned the cursor it was given: it would never end".to_owned())
-            }
-            Next::More | Next::WaitMs(_) if page_no >= MOST_PAGES => {
-                broken("too_many_pages", format!("the run has {MOST_PAGES} pages and no end"))
-            }
-            next => Ok(next),
-        }
-    }
 }
 
 /// Ends when somebody wants the run to stop. The heartbeat says so as well, but not within a second.
@@ -502,80 +468,4 @@ async fn record_stages(tenant: &TenantDb, lease: &Lease, run_id: RunId, stages: 
             Err(error) => tracing::debug!(run = %run_id, %error, "the stage could not be recorded"),
         }
     }
-}
-
-/// Whether a connector that wants to go on gets anywhere.
-fn check_circle(named: bool, stale_pages: i64) -> Result<(), Failure> {
-    let (code, message) = if named && stale_pages >= MOST_REPEATED_PAGES {
-        let message = "the connector returned the same items again and again under new cursors: it would never end";
-        ("page_repeats", message.to_owned())
-    } else if stale_pages >= MOST_EMPTY_PAGES {
-        (
-            "no_progress",
-            format!("the connector returned {stale_pages} pages in a row that named nothing new, and no end"),
-        )
-    } else {
-        return Ok(());
-    };
-    Err(Failure::new(
-        Fault::SourceContract,
-        code,
-        format!("{message}; what was read so far stays, nothing was deleted. Report it to the connector's author."),
-    ))
-}
-
-/// A page by kind of change.
-#[derive(Default)]
-struct Sorted {
-    items: Vec<Item>,
-    containers: Vec<Container>,
-    deletes: Vec<(String, Gone)>,
-    failed: Vec<FailedItem>,
-}
-
-/// When a page names a document twice, the later one stands.
-fn sort_page(changes: Vec<Change>, services: &HostServices) -> Result<Sorted, Stop> {
-    let mut sorted = Sorted::default();
-    let mut place: HashMap<String, usize> = HashMap::with_capacity(changes.len());
-    for change in changes {
-        match change {
-            Change::Upsert(document) => {
-                let id = document.external_id.clone();
-                let item = item(document, services).map_err(Stop::Failed)?;
-                match place.get(&id) {
-                    Some(&index) => sorted.items[index] = item,
-                    None => {
-                        place.insert(id, sorted.items.len());
-                        sorted.items.push(item);
-                    }
-                }
-            }
-            Change::Container(container) => sorted.containers.push(container),
-            Change::Delete(id, gone) => sorted.deletes.push((id, gone)),
-            Change::Failed(external_id, failure) => {
-                sorted.failed.push(FailedItem { external_id, fault: failure.fault, message: failure.message });
-            }
-        }
-    }
-    Ok(sorted)
-}
-
-fn item(document: Document, services: &HostServices) -> Result<Item, Failure> {
-    let material = match document.content {
-        Content::Sections(sections) => Material::Sections(sections),
-        Content::Blob { blob, media_type } => Material::Blob(services.blobs.get(blob)?, media_type),
-        Content::Unchanged => Material::Unchanged,
-    };
-    Ok(Item {
-        external_id: document.external_id,
-        title: document.title,
-        kind: document.kind,
-        language: document.language,
-        url: document.provenance.url.clone(),
-        fields: fields(document.fields),
-        provenance: document.provenance,
-        fingerprint: document.fingerprint,
-        container: document.container,
-        material,
-    })
 }

@@ -18,7 +18,7 @@ use crate::{
     db::Cx,
     dialect::q,
     error::{Error, Result},
-    holds, jobs, preview, quarantine,
+    guard, jobs, preview, quarantine,
     rows::{json_list, name_of},
     runs, schedules,
     seen::{self, Seen},
@@ -130,7 +130,7 @@ impl TenantDb {
             let prune = finish.prune.filter(|_| source.config_revision == run.config_revision);
             let missing = match prune {
                 Some(default) => {
-                    let prune = holds::guard(&mut cx, self.key(), source.id).await?.unwrap_or(default);
+                    let prune = guard::guard(&mut cx, self.key(), source.id).await?.unwrap_or(default);
                     // What a dry run's connector called gone is still there.
                     let gone = if dry { preview::deleted(&mut cx, self.key(), run.id).await? } else { HashSet::new() };
                     let kept = if accepted { HashSet::new() } else { self.kept(&mut cx, &run).await? };

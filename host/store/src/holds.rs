@@ -1,4 +1,4 @@
-//! The deletion guard: its limits, the deletions it held, and what a person decided about them.
+//! Deletions that the guard held, and what a person decided about them.
 //!
 //! A hold belongs to the run that missed the documents. It shrinks when a later run names some of them, and ends when a later complete
 //! traversal judges anew. Approving deletes only what nothing has touched or named since.
@@ -17,7 +17,7 @@ use crate::{
     db::Cx,
     dialect::q,
     error::{Error, Result},
-    finish::{Held, Missing, Prune, SLICE},
+    finish::{Held, Missing, SLICE},
     rows::{Page, json_list, limited, name_of},
     runs,
     seen::Seen,
@@ -90,38 +90,6 @@ struct DocumentRow {
     document_id: Uuid,
 }
 
-/// The limits a source has of its own.
-pub(crate) async fn guard(cx: &mut Cx, workspace: Uuid, source: SourceId) -> Result<Option<Prune>> {
-    let own = own(cx, workspace, source).await?;
-    Ok(own.map(|(percent, max_items)| Prune { max_share: percent as f64 / 100.0, max_items }))
-}
-
-/// Gives a locked or new source limits of its own, or takes them away.
-pub(crate) async fn limit(cx: &mut Cx, workspace: Uuid, source: SourceId, limits: Option<(i64, i64)>) -> Result<()> {
-    q!(
-        cx,
-        execute,
-        "UPDATE source SET guard_percent = $3, guard_items = $4 WHERE workspace_id = $1 AND id = $2",
-        workspace,
-        source.0,
-        limits.map(|(percent, _)| percent),
-        limits.map(|(_, items)| items)
-    )?;
-    Ok(())
-}
-
-/// The same in whole percent and documents.
-async fn own(cx: &mut Cx, workspace: Uuid, source: SourceId) -> Result<Option<(i64, i64)>> {
-    Ok(q!(
-        cx,
-        fetch_optional as (i64, i64),
-        "SELECT guard_percent, guard_items FROM source
-         WHERE workspace_id = $1 AND id = $2 AND guard_percent IS NOT NULL AND guard_items IS NOT NULL",
-        workspace,
-        source.0
-    )?)
-}
-
 async fn open(cx: &mut Cx, workspace: Uuid, source: SourceId) -> Result<Option<Hold>> {
     let row = q!(
         cx,
@@ -141,29 +109,6 @@ async fn open(cx: &mut Cx, workspace: Uuid, source: SourceId) -> Result<Option<H
 }
 
 impl TenantDb {
-    /// The deletion guard of a source: past both limits deletions are held.
-    pub async fn deletion_guard(&self, source: SourceId) -> Result<Prune> {
-        self.get_source(source).await?;
-        Ok(guard(&mut self.read().await?, self.key(), source).await?.unwrap_or_default())
-    }
-
-    /// The limits it has of its own, in whole percent and documents; `None`: the default holds.
-    pub async fn own_deletion_guard(&self, source: SourceId) -> Result<Option<(i64, i64)>> {
-        self.get_source(source).await?;
-        own(&mut self.read().await?, self.key(), source).await
-    }
-
-    /// Sets the guard of a source, in whole percent and documents; `None` takes the default.
-    pub async fn set_deletion_guard(&self, source: SourceId, limits: Option<(i64, i64)>) -> Result<()> {
-        if !self.audience().admits_source(source) {
-            return Err(Error::NotFound("source"));
-        }
-        let mut cx = self.write().await?;
-        sources::lock(&mut cx, self.key(), source).await?;
-        limit(&mut cx, self.key(), source, limits).await?;
-        cx.commit().await
-    }
-
     /// Deletions of a source that wait for a decision.
     pub async fn find_hold(&self, source: SourceId) -> Result<Option<Hold>> {
         if !self.audience().admits_source(source) {

@@ -27,6 +27,7 @@ mod finish;
 mod firing;
 mod gauges;
 mod group;
+mod guard;
 mod holds;
 mod housekeeping;
 mod ingest;

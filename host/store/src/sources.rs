@@ -15,7 +15,7 @@ use crate::{
     db::Cx,
     dialect::q,
     error::{Error, Result, missing, taken},
-    holds,
+    guard,
     rows::{Page, json_list, limited, name_of, named, refuse_nul},
     runs,
     schedules::{self, NewSchedule},
@@ -248,7 +248,7 @@ impl TenantDb {
         let mut cx = self.write().await?;
         let source = insert(&mut cx, self.key(), new).await?;
         schedules::pause(&mut cx, self.key(), source.id, &pause).await?;
-        holds::limit(&mut cx, self.key(), source.id, guard).await?;
+        guard::limit(&mut cx, self.key(), source.id, guard).await?;
         cx.commit().await?;
         Ok(Source { pause: Some(pause), ..source })
     }
