@@ -205,7 +205,7 @@ async fn sync((connector, extractor): &(Arc<dyn Connector>, Arc<dyn Extractor>),
     let run = tenant.get_run(tenant.create_run(new).await.unwrap()).await.unwrap();
 
     let took = Took::of(async {
-        let intake = Intake::new(extractor.clone());
+        let intake = Intake::new(extractor.clone(), tenant.clone());
         let ledger = Arc::new(tenant.ledger(&run, "basis".to_owned()));
         let mut pages = Pages { connector: connector.as_ref(), files: files(tree), ledger, cursor: None };
         for page_no in 0.. {

@@ -194,3 +194,51 @@ async fn a_token_that_can_be_guessed_is_refused_at_the_start() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("metrics_token must be at least 16 characters long"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_extracted_once_however_often_it_is_synced() {
+    for database in databases().await {
+        let name = database.name();
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        library(folder.path());
+        let server =
+            Options::default().root("library", folder.path()).arg("--metrics-token").arg(TOKEN).start(database).await;
+        let workspace = server.workspace("Library").await;
+        let source = server.file_source(&workspace, json!({ "root": "library" })).await;
+        let sync = async |full: bool| {
+            let started = server.start_sync(&source, json!({ "full": full })).await;
+            let run = server.finished(&started).await;
+            let extracted =
+                number(&scrape(&server).await.1, "tributary_sandbox_calls_total", &[("component", "extractor")]);
+            let counts = &run["counts"];
+            let [added, updated, unchanged, deleted, failed] =
+                ["added", "updated", "unchanged", "deleted", "failed"].map(|of| counts[of].as_i64().expect("a count"));
+            (((added, updated, unchanged, deleted, failed), extracted), run["position"].clone())
+        };
+        assert_eq!(sync(false).await.0, ((3, 0, 0, 0, 0), Some(3.0)), "{name}");
+        assert_eq!(sync(true).await.0, ((0, 0, 3, 0, 0), Some(3.0)), "{name}: read again, and the same");
+
+        // Moved: the same file is another document.
+        let file = folder.path().join(format!("{CANARY}-0.md"));
+        let moved = folder.path().join("moved").join(format!("{CANARY}-0.md"));
+        std::fs::create_dir(folder.path().join("moved")).expect("a folder");
+        std::fs::rename(&file, &moved).expect("moved");
+        let (seen, position) = sync(false).await;
+        assert_eq!(seen, ((1, 0, 2, 1, 0), Some(3.0)), "{name}");
+        let query = json!({ "workspace_id": workspace, "query": format!("{CANARY} 0"), "min_position": position });
+        let found = server.post("/api/v1/knowledge/query", query).await.ok();
+        let of_moved = found["results"]
+            .as_array()
+            .expect("results")
+            .iter()
+            .find(|it| text(&it["external_id"]).starts_with("moved/"));
+        assert_eq!(
+            of_moved.expect("the moved file is found")["citation"]["section"],
+            json!([format!("{CANARY} 0")]),
+            "{name}"
+        );
+
+        std::fs::write(&moved, "# Another text\n\nIt was changed.\n").expect("a file");
+        assert_eq!(sync(true).await.0, ((0, 1, 2, 0, 0), Some(4.0)), "{name}: only what changed");
+    }
+}

@@ -35,7 +35,7 @@ Usage: cargo xtask COMMAND
   test      Check formatting and lints and run every test, on SQLite and on a private PostgreSQL and Redis
               --full             add the long tier: crash storms, soaks, big trees
               -- ARGS            only these tests: filters and options for `cargo nextest run`
-  bench     Run the benchmarks, optimised: sync, sandbox, extract, query, startup, schedules (host), call (sandbox), ingest (store)
+  bench     Run the benchmarks, optimised: sync, sandbox, connectors, extract, query, startup, schedules (host), call (sandbox), ingest (store)
               [NAME]             only this one
               -- ARGS            arguments for the benchmark, such as --json
   plugins   Build the connectors and the extractor as WebAssembly components

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use tributary_core::{
     contract as host,
     document::{Locator, Provenance},
+    hash::Sha256Hash,
 };
 use tributary_plugin_extract::extract_bytes;
 use tributary_plugin_file::FileConnector;
@@ -51,6 +52,10 @@ fn only_pulls() -> host::Failure {
 pub struct NativeExtractor;
 
 impl Extractor for NativeExtractor {
+    fn digest(&self) -> Sha256Hash {
+        Sha256Hash::of("NativeExtractor")
+    }
+
     fn worker(&self) -> Box<dyn ExtractorWorker> {
         Box::new(Self)
     }

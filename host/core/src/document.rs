@@ -79,6 +79,21 @@ pub struct DraftContent {
     pub content_hash: Sha256Hash,
     /// The whole normalised text in order; concatenated they are the document's text, byte for byte.
     pub chunks: Vec<ChunkDraft>,
+    /// Of which file the chunks are the text, if of one.
+    pub extraction: Option<Extraction>,
+}
+
+/// What an extractor made of a file, beside the text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extraction {
+    /// Equal exactly when the extractor would say the same: over the extractor, the file's bytes, media type and name.
+    pub key: Sha256Hash,
+    /// The title the file gives itself.
+    pub title: Option<String>,
+    /// The language it states.
+    pub language: Option<String>,
+    /// It comes from the record, which has a version with this text.
+    pub known: bool,
 }
 
 /// A passage of a document, the unit of search and citation.

@@ -1,7 +1,10 @@
 //! What the host asks of a connector and an extractor, whatever they are made of.
 
 use async_trait::async_trait;
-use tributary_core::contract::{CheckItem, Descriptor, Extracted, Failure, Page, PullRequest};
+use tributary_core::{
+    contract::{CheckItem, Descriptor, Extracted, Failure, Page, PullRequest},
+    hash::Sha256Hash,
+};
 
 use crate::{blobs::Blob, services::HostServices};
 
@@ -22,6 +25,9 @@ pub trait Connector: Send + Sync {
 
 /// Turns files of some formats into text. Pure: the same blob always gives the same sections.
 pub trait Extractor: Send + Sync {
+    /// What it is made of: two with the same digest say the same of a file.
+    fn digest(&self) -> Sha256Hash;
+
     /// Someone to give files to, one after another. Files that must never meet, such as those of two sources, need two workers.
     fn worker(&self) -> Box<dyn ExtractorWorker>;
 }

@@ -197,9 +197,7 @@ impl Sandbox {
     /// The installed extractor `digest`.
     pub fn extractor(&self, digest: Sha256Hash) -> Result<WasmExtractor, InstallError> {
         match self.find(digest) {
-            Some(Installed { ready: Ready::Extractor(pre), .. }) => {
-                Ok(WasmExtractor::new(self.0.clone(), pre, format!("extractor {}", short(digest))))
-            }
+            Some(Installed { ready: Ready::Extractor(pre), .. }) => Ok(WasmExtractor::new(self.0.clone(), pre, digest)),
             _ => Err(InstallError::unknown(Kind::Extractor, digest)),
         }
     }
@@ -228,7 +226,7 @@ impl Inner {
 }
 
 /// Enough of a digest to tell components apart in a log.
-fn short(digest: Sha256Hash) -> String {
+pub(crate) fn short(digest: Sha256Hash) -> String {
     let mut hex = digest.to_string();
     hex.truncate(12);
     hex

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tributary_core::contract::{CheckItem, Descriptor, Extracted, Failure, Fault, Page, PullRequest};
+use tributary_core::{
+    contract::{CheckItem, Descriptor, Extracted, Failure, Fault, Page, PullRequest},
+    hash::Sha256Hash,
+};
 use wasmtime::Store;
 
 use crate::{
@@ -16,7 +19,7 @@ use crate::{
     guest::Guest,
     limits::{CallLimits, Limiter},
     plugin::{Connector, Extractor, ExtractorWorker},
-    sandbox::Inner,
+    sandbox::{Inner, short},
     services::HostServices,
     turn::Turn,
 };
@@ -88,12 +91,13 @@ impl Connector for WasmConnector {
 pub struct WasmExtractor {
     sandbox: Arc<Inner>,
     pre: ExtractorPluginPre<Guest>,
+    digest: Sha256Hash,
     name: String,
 }
 
 impl WasmExtractor {
-    pub(crate) fn new(sandbox: Arc<Inner>, pre: ExtractorPluginPre<Guest>, name: String) -> Self {
-        Self { sandbox, pre, name }
+    pub(crate) fn new(sandbox: Arc<Inner>, pre: ExtractorPluginPre<Guest>, digest: Sha256Hash) -> Self {
+        Self { sandbox, pre, digest, name: format!("extractor {}", short(digest)) }
     }
 
     async fn instance(&self) -> Result<Instance, Failure> {
@@ -108,6 +112,10 @@ impl WasmExtractor {
 }
 
 impl Extractor for WasmExtractor {
+    fn digest(&self) -> Sha256Hash {
+        self.digest
+    }
+
     fn worker(&self) -> Box<dyn ExtractorWorker> {
         Box::new(WasmWorker { extractor: self.clone(), instance: None })
     }

@@ -13,6 +13,9 @@ const TARGET_TOKENS: f32 = 300.0;
 /// A chunk holds no more than this, unless [`MAX_CHUNKS`] forces larger ones.
 const MAX_TOKENS: f32 = 350.0;
 
+/// Raised with every change by which the same sections give other chunks: text that was cut before is then cut anew.
+pub const REVISION: u32 = 1;
+
 /// Most chunks of one document; longer documents get larger chunks.
 pub const MAX_CHUNKS: usize = 2_000;
 /// Most headings kept above a chunk.
@@ -202,6 +205,18 @@ mod tests {
             start += chunk.text.chars().count() as i64;
         }
         assert!(!chunks.is_empty() && chunks.len() <= MAX_CHUNKS);
+    }
+
+    /// Text that was cut before is only cut anew under another revision.
+    #[test]
+    fn other_chunks_need_another_revision() {
+        let long = section(&["Terms", "Returns"], &prose(200));
+        let table =
+            section(&[], "| sku | price |\n|---|---|\n| A-1 | 19.90 |\n\n* one\n* two\n\nDr. Müller paid 3.5 %. ¿Qué?");
+        let crowd: Vec<_> = (0..3_000).map(|n| section(&["List", &n.to_string()], "An entry.")).collect();
+        let all = [chunk(&[long, table]), chunk(&crowd), chunk(&[])];
+        let hash = tributary_core::hash::Sha256Hash::of(serde_json::to_vec(&all).unwrap()).to_string();
+        assert_eq!((REVISION, &hash[..16]), (1, "cbf5e24666a514ad"), "raise REVISION, and write the new pair here");
     }
 
     #[test]

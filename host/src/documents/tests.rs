@@ -31,6 +31,7 @@ fn draft(name: &str, code: &serde_json::Value) -> DocumentDraft {
         provenance: Default::default(),
         content_hash: Sha256Hash::of(name),
         chunks: vec![ChunkDraft { section: vec![], locator: None, start: 0, text: name.to_owned() }],
+        extraction: None,
     };
     DocumentDraft { external_id: name.to_owned(), fingerprint: None, container: None, content: Some(content) }
 }

@@ -22,6 +22,7 @@ use tributary_core::{
     contract::{
         CheckItem, Content, Descriptor, Document, Extracted, Failure, Fault, Gone, Next, Page, PullRequest, Section,
     },
+    hash::Sha256Hash,
     job::Lease,
     run::{ChangeKind, Run, RunKind, RunStatus, StageName, Trigger, WaitingFor},
     source::Health,
@@ -65,6 +66,10 @@ impl Connector for Scripted {
 struct NoExtractor;
 
 impl Extractor for NoExtractor {
+    fn digest(&self) -> Sha256Hash {
+        Sha256Hash::of("NoExtractor")
+    }
+
     fn worker(&self) -> Box<dyn ExtractorWorker> {
         Box::new(Self)
     }

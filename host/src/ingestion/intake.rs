@@ -1,7 +1,7 @@
 //! Intake: hostile items in, drafts out. Everything is bounded, normalised and chunked here, before any transaction.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -12,13 +12,17 @@ use std::{
 use tokio::task::{JoinError, JoinSet};
 use tributary_core::{
     contract::{Extracted, Failure, Fault, Section},
-    document::{ChunkDraft, DocumentDraft, DraftContent, Provenance},
+    document::{ChunkDraft, DocumentDraft, DraftContent, Extraction, Provenance},
     fields::Fields,
     hash::Sha256Hash,
     run::FailedItem,
 };
 use tributary_sandbox::{Blob, Extractor, ExtractorWorker};
-use tributary_search::{chunk::chunk, text};
+use tributary_search::{
+    chunk::{self, chunk},
+    text,
+};
+use tributary_store::{KnownExtraction, TenantDb};
 
 /// What an item may be at most.
 #[derive(Clone, Copy, Debug)]
@@ -90,13 +94,25 @@ pub enum Material {
 #[derive(Clone)]
 pub struct Intake {
     extractor: Arc<dyn Extractor>,
+    tenant: TenantDb,
     limits: Limits,
 }
 
+/// What the extractor made of files before, by the keys of their extractions.
+type Known = HashMap<Sha256Hash, KnownExtraction>;
+
+/// A document's text, ready to be written.
+struct Text {
+    title: Option<String>,
+    language: Option<String>,
+    chunks: Vec<ChunkDraft>,
+    extraction: Option<Extraction>,
+}
+
 impl Intake {
-    /// With the given extractor and the default limits.
-    pub fn new(extractor: Arc<dyn Extractor>) -> Self {
-        Self { extractor, limits: Limits::default() }
+    /// Into a workspace, with the default limits. A file whose text the workspace has already is not given to the extractor.
+    pub fn new(extractor: Arc<dyn Extractor>, tenant: TenantDb) -> Self {
+        Self { extractor, tenant, limits: Limits::default() }
     }
 
     /// Drafts of good items and failures of bad ones, in order, as many at once as there are processors. All items are of one
@@ -111,16 +127,17 @@ impl Intake {
         items: Vec<Item>,
         done: Arc<AtomicU64>,
     ) -> Result<Vec<Result<DocumentDraft, FailedItem>>, JoinError> {
+        let known = Arc::new(self.known(&items).await);
         let at_once = available_parallelism().map_or(2, usize::from).min(items.len());
         let queue = Arc::new(Mutex::new(items.into_iter().enumerate()));
         let mut workers = JoinSet::new();
         for _ in 0..at_once {
-            let (intake, queue, done) = (self.clone(), queue.clone(), done.clone());
+            let (intake, known, queue, done) = (self.clone(), known.clone(), queue.clone(), done.clone());
             workers.spawn(async move {
                 let mut extractor = intake.extractor.worker();
                 let mut taken = Vec::new();
                 while let Some((place, item)) = next(&queue) {
-                    taken.push((place, intake.take_one(item, extractor.as_mut()).await));
+                    taken.push((place, intake.take_one(item, &known, extractor.as_mut()).await));
                     done.fetch_add(1, Relaxed);
                 }
                 taken
@@ -134,52 +151,76 @@ impl Intake {
         Ok(taken.into_iter().map(|(_, taken)| taken).collect())
     }
 
-    async fn take_one(&self, item: Item, extractor: &mut dyn ExtractorWorker) -> Result<DocumentDraft, FailedItem> {
+    async fn known(&self, items: &[Item]) -> Known {
+        let files = items.iter().filter_map(|item| match &item.material {
+            Material::Blob(blob, media_type) => Some(self.key(blob, media_type, file_name(&item.external_id))),
+            Material::Sections(_) | Material::Unchanged => None,
+        });
+        // Reading a file again is no harm; a database that is away for good shows when the page is committed.
+        self.tenant.find_extractions(&files.collect::<Vec<_>>()).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what is known of files could not be read; they are extracted again");
+            Known::new()
+        })
+    }
+
+    /// Over all that shapes the text of a file.
+    fn key(&self, blob: &Blob, media_type: &str, name: &str) -> Sha256Hash {
+        let all = (self.extractor.digest(), chunk::REVISION, blob.sha256(), media_type, name);
+        Sha256Hash::of(serde_json::to_vec(&all).unwrap_or_default())
+    }
+
+    async fn take_one(
+        &self,
+        item: Item,
+        known: &Known,
+        extractor: &mut dyn ExtractorWorker,
+    ) -> Result<DocumentDraft, FailedItem> {
         let external_id = item.external_id.clone();
-        self.draft(item, extractor).await.map_err(|failure| FailedItem {
+        self.draft(item, known, extractor).await.map_err(|failure| FailedItem {
             external_id: printable(&external_id, self.limits.external_id_bytes),
             fault: failure.fault,
             message: printable(&failure.message, 1_000),
         })
     }
 
-    async fn draft(&self, item: Item, extractor: &mut dyn ExtractorWorker) -> Result<DocumentDraft, Failure> {
+    async fn draft(
+        &self,
+        item: Item,
+        known: &Known,
+        extractor: &mut dyn ExtractorWorker,
+    ) -> Result<DocumentDraft, Failure> {
         check_id(&item.external_id, self.limits.external_id_bytes)?;
         if let Some(container) = &item.container {
             check_id(container, self.limits.external_id_bytes)?;
         }
-        let extracted = match item.material {
+        let said = match item.material {
             Material::Unchanged => {
                 let Item { external_id, fingerprint, container, .. } = item;
                 return Ok(DocumentDraft { external_id, fingerprint, container, content: None });
             }
-            Material::Sections(sections) => Extracted { title: None, language: None, sections },
+            Material::Sections(sections) => self.text(Extracted { title: None, language: None, sections }, None)?,
             Material::Blob(blob, media_type) => {
                 let name = file_name(&item.external_id);
-                extractor.extract(&blob, &media_type, Some(name)).await?
+                let key = self.key(&blob, &media_type, name);
+                match known.get(&key) {
+                    Some(known) => Text::known(key, known.clone()),
+                    None => self.text(extractor.extract(&blob, &media_type, Some(name)).await?, Some(key))?,
+                }
             }
         };
-        let bytes: usize = extracted.sections.iter().map(|section| section.text.len()).sum();
-        if bytes > self.limits.text_bytes {
-            return Err(too_large(format!(
-                "the text has {bytes} bytes, at most {} are taken; split the document",
-                self.limits.text_bytes
-            )));
-        }
         self.check_fields(&item.fields)?;
         let provenance = clean(item.provenance);
         self.check_provenance(&provenance)?;
-        let title = [item.title.as_str(), extracted.title.as_deref().unwrap_or_default(), file_name(&item.external_id)]
+        let title = [item.title.as_str(), said.title.as_deref().unwrap_or_default(), file_name(&item.external_id)]
             .iter()
             .map(|title| text::line(title))
             .find(|title| !title.is_empty())
             .map_or_else(|| "Untitled".to_owned(), |title| title.chars().take(self.limits.title_chars).collect());
         let kind = kind(&item.kind);
-        let language = item.language.or(extracted.language).filter(|tag| is_language_tag(tag));
+        let language = item.language.or(said.language).filter(|tag| is_language_tag(tag));
         let url = item.url.filter(|url| is_web_address(url));
-        let chunks = chunk(&extracted.sections);
         let told = (title.as_str(), kind.as_str(), language.as_deref(), url.as_deref());
-        let content_hash = content_hash(told, &item.fields, &provenance, &chunks);
+        let content_hash = content_hash(told, &item.fields, &provenance, &said.chunks);
         Ok(DocumentDraft {
             external_id: item.external_id,
             fingerprint: item.fingerprint.filter(|fingerprint| fingerprint.len() <= 512),
@@ -192,9 +233,25 @@ impl Intake {
                 fields: item.fields,
                 provenance,
                 content_hash,
-                chunks,
+                chunks: said.chunks,
+                extraction: said.extraction,
             }),
         })
+    }
+
+    fn text(&self, extracted: Extracted, key: Option<Sha256Hash>) -> Result<Text, Failure> {
+        let bytes: usize = extracted.sections.iter().map(|section| section.text.len()).sum();
+        if bytes > self.limits.text_bytes {
+            return Err(too_large(format!(
+                "the text has {bytes} bytes, at most {} are taken; split the document",
+                self.limits.text_bytes
+            )));
+        }
+        let chunks = chunk(&extracted.sections);
+        let Extracted { title, language, .. } = extracted;
+        let extraction =
+            key.map(|key| Extraction { key, title: title.clone(), language: language.clone(), known: false });
+        Ok(Text { title, language, chunks, extraction })
     }
 
     fn check_provenance(&self, provenance: &Provenance) -> Result<(), Failure> {
@@ -237,6 +294,14 @@ impl Intake {
             )));
         }
         Ok(())
+    }
+}
+
+impl Text {
+    fn known(key: Sha256Hash, known: KnownExtraction) -> Self {
+        let KnownExtraction { title, language, chunks } = known;
+        let extraction = Extraction { key, title: title.clone(), language: language.clone(), known: true };
+        Self { title, language, chunks, extraction: Some(extraction) }
     }
 }
 

@@ -127,7 +127,7 @@ impl Push {
             .iter()
             .map(|item| if let Material::Blob(blob, _) = &item.material { blob.size_bytes() as i64 } else { 0 })
             .sum();
-        let intake = Intake::new(counted(self.plugins.extractor().await?, &self.metrics));
+        let intake = Intake::new(counted(self.plugins.extractor().await?, &self.metrics), tenant.clone());
         let (mut drafts, mut failed): (Vec<DocumentDraft>, Vec<FailedItem>) = (Vec::new(), Vec::new());
         let mut results: Vec<Option<PushResult>> = Vec::with_capacity(order.len());
         for taken in intake.take(items).await.map_err(anyhow::Error::from)? {

@@ -159,7 +159,10 @@ impl Syncs {
             return Err(Stop::Failed(Failure::new(Fault::CursorExpired, "config_changed", message)));
         }
         let basis = self.plugins.basis(&run.connector.digest, run.config_revision).await.map_err(Stop::Internal)?;
-        let intake = Intake::new(counted(self.plugins.extractor().await.map_err(Stop::Internal)?, &self.metrics));
+        let intake = Intake::new(
+            counted(self.plugins.extractor().await.map_err(Stop::Internal)?, &self.metrics),
+            tenant.clone(),
+        );
         let files = self.grants.files(&ready, &source.config);
         let http = self.grants.http(&ready, tenant, &source.config);
         let meter = stages.meter();

@@ -95,6 +95,7 @@ mod tests {
             provenance: Default::default(),
             content_hash: Sha256Hash::of(text),
             chunks: vec![chunk],
+            extraction: None,
         };
         let external_id = name.to_owned();
         let draft = DocumentDraft { external_id, fingerprint: None, container: None, content: Some(content) };

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tributary_core::contract::{Extracted, Failure};
+use tributary_core::{
+    contract::{Extracted, Failure},
+    hash::Sha256Hash,
+};
 use tributary_sandbox::{Blob, Extractor, ExtractorWorker};
 
 use super::Metrics;
@@ -27,6 +30,10 @@ pub(crate) fn counted(extractor: Arc<dyn Extractor>, metrics: &Metrics) -> Arc<d
 }
 
 impl Extractor for Counted {
+    fn digest(&self) -> Sha256Hash {
+        self.extractor.digest()
+    }
+
     fn worker(&self) -> Box<dyn ExtractorWorker> {
         Box::new(CountedWorker { worker: self.extractor.worker(), metrics: self.metrics.clone() })
     }

@@ -47,6 +47,7 @@ fn draft(number: usize, bytes: usize) -> DocumentDraft {
             provenance: Provenance { path: vec!["docs".to_owned(), "articles".to_owned()], ..Provenance::default() },
             content_hash: Sha256Hash::of(&text),
             chunks: vec![chunk(&text[..half], 0), chunk(&text[half..], half)],
+            extraction: None,
         }),
     }
 }

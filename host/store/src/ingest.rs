@@ -67,6 +67,7 @@ impl TenantDb {
         let known = self.known(cx, page).await?;
         let plan = Plan::of(page, &known);
         self.write_versions(cx, page, &plan).await?;
+        self.write_extractions(cx, &plan).await?;
         self.write_containers(cx, page).await?;
         self.write_state(cx, page).await?;
         self.write_failed(cx, page, &plan.rejected, run.counts.failed).await?;

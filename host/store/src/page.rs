@@ -81,6 +81,9 @@ pub(crate) fn validate(page: &PageCommit) -> Result<()> {
                     refuse_nul([sheet.as_str(), cells])?;
                 }
             }
+            let extraction = content.extraction.as_ref();
+            refuse_nul(extraction.and_then(|it| it.title.as_deref()))?;
+            refuse_nul(extraction.and_then(|it| it.language.as_deref()))?;
             refuse_nul(content.fields.keys().map(String::as_str))?;
             content.fields.values().try_for_each(crate::sources::refuse_nul_in_json)?;
             let provenance = &content.provenance;

@@ -12,7 +12,7 @@ use tributary_core::{
 };
 use uuid::Uuid;
 
-use crate::{page::PageCommit, rows::name_of};
+use crate::{extractions::ExtractionRow, page::PageCommit, rows::name_of};
 
 /// What the record has of a document.
 #[derive(sqlx_macros::FromRow)]
@@ -32,6 +32,7 @@ pub(crate) struct Known {
 pub(crate) struct Plan<'a> {
     pub(crate) versions: Vec<VersionRow<'a>>,
     pub(crate) chunks: Vec<ChunkRow<'a>>,
+    pub(crate) extractions: Vec<ExtractionRow<'a>>,
     pub(crate) documents: Vec<DocumentRow<'a>>,
     pub(crate) refreshed: Vec<RefreshedRow<'a>>,
     pub(crate) tombstones: Vec<TombstoneRow>,
@@ -86,6 +87,9 @@ impl<'a> Plan<'a> {
                 self.unchanged(page, live, fingerprint, draft.container.as_ref().or(live.container.as_ref()));
             }
             (Some(content), Some(live)) if live.content_hash == content.content_hash.0 => {
+                // Such as by another extractor that finds the same text.
+                let news = content.extraction.as_ref().filter(|extraction| !extraction.known);
+                self.extractions.extend(news.map(|it| ExtractionRow::of(it, live.id.into(), live.version)));
                 self.unchanged(page, live, draft.fingerprint.as_ref(), draft.container.as_ref());
             }
             (Some(content), _) => self.changed(draft, content, known),
@@ -143,6 +147,7 @@ impl<'a> Plan<'a> {
             start_char: chunk.start,
             body: &chunk.text,
         }));
+        self.extractions.extend(content.extraction.iter().map(|it| ExtractionRow::of(it, id, version)));
         self.documents.push(DocumentRow {
             id,
             external_id: &draft.external_id,

@@ -9,6 +9,7 @@ mod deleted_sources;
 mod diagram;
 mod documents;
 mod dry_runs;
+mod extractions;
 mod feed;
 mod finish;
 mod full;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tributary_core::{
     Instant, RunId, SourceId,
     citation::ConnectorRef,
-    document::{ChunkDraft, DocumentDraft, DraftContent, Provenance},
+    document::{ChunkDraft, DocumentDraft, DraftContent, Extraction, Provenance},
     hash::Sha256Hash,
     job::Lease,
     run::{RunKind, RunStatus, Trigger},
@@ -233,8 +233,19 @@ pub fn draft(external_id: &str, text: &str) -> DocumentDraft {
             provenance: Provenance { authors: vec!["Zoë".to_owned()], modified_at: Some(5), ..Provenance::default() },
             content_hash: Sha256Hash::of(text),
             chunks,
+            extraction: None,
         }),
     }
+}
+
+/// The same, the text of a file whose extraction has the hash of `key` as its key.
+pub fn file(external_id: &str, key: &str, text: &str) -> DocumentDraft {
+    let mut draft = draft(external_id, text);
+    if let Some(content) = &mut draft.content {
+        let (key, title) = (Sha256Hash::of(key), Some(format!("Own title of {key}")));
+        content.extraction = Some(Extraction { key, title, language: None, known: false });
+    }
+    draft
 }
 
 /// The same document, called unchanged.

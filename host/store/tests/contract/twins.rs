@@ -30,7 +30,7 @@ use tributary_store::{
 use uuid::Uuid;
 
 use crate::schedules::{every_minute, firing, start};
-use crate::support::{BASIS, HOUR_MS, Page, World, at, connector, draft, new_source, unchanged};
+use crate::support::{BASIS, HOUR_MS, Page, World, at, connector, draft, file, new_source, unchanged};
 
 const WEEK: i64 = 8 * 86_400;
 
@@ -113,7 +113,7 @@ fn page(docs: &[(&str, &str)]) -> Page {
         unchanged,
     };
     Page {
-        drafts: docs.iter().map(|(id, text)| draft(id, text)).collect(),
+        drafts: docs.iter().map(|(id, text)| file(id, id, text)).collect(),
         containers: vec![container("folder", false), container("attic", false)],
         failed: vec![FailedItem { external_id: "f".to_owned(), fault: Fault::Permission, message: "no".to_owned() }],
         state: BTreeMap::from([("k".to_owned(), Some("v".to_owned())), ("l".to_owned(), Some("w".to_owned()))]),
@@ -472,6 +472,7 @@ async fn read(side: &Side, same: &Same) -> Vec<String> {
         format!("{:?}", tenant.find_deleted_source(same.deleted).await.unwrap()),
         format!("{:?}", tenant.changes_after(Default::default(), Default::default()).await.unwrap()),
         format!("{:?}", tenant.passages(&hits).await.unwrap()),
+        format!("{:?}", tenant.find_extractions(&[Sha256Hash::of("a")]).await.unwrap()),
         format!(
             "{:?}",
             side.limited.admitted(&documents.iter().map(|id| (*id, same.source)).collect::<Vec<_>>()).await.unwrap()
