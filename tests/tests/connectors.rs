@@ -8,13 +8,16 @@ use std::{
     sync::{Arc, Mutex, mpsc},
 };
 
-use reqwest::Method;
+use reqwest::{Method, header, redirect::Policy};
 use serde_json::{Value, json};
 use tributary_fakes::{Answer as Answered, Request, serve};
 use tributary_tests::{
     Database, Server, databases, eventually,
-    server::{Answer, Options, text},
+    server::{Answer, EMAIL, Options, PASSWORD, text},
 };
+
+/// What opens `/metrics`.
+const METRICS: &str = "a token for Prometheus alone";
 
 fn built(name: &str) -> Vec<u8> {
     let target = option_env!("CARGO_TARGET_DIR").map_or_else(
@@ -56,6 +59,22 @@ async fn source(server: &Server, workspace: &str, config: Value) -> String {
     let sources = format!("/api/v1/workspaces/{workspace}/sources");
     let new = json!({ "name": "Strange", "connector": "changeable", "config": config });
     format!("{sources}/{}", text(&server.post(&sources, new).await.expect(201)["id"]))
+}
+
+/// Pages of the console, as its administrator sees them.
+async fn console(server: &Server, paths: &[String]) -> Vec<String> {
+    let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+    let form = format!("email={}&password={}", EMAIL.replace('@', "%40"), PASSWORD.replace(' ', "+"));
+    let request = client.post(server.url("/console/login")).body(form);
+    let answer = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").send().await.unwrap();
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let mut pages = Vec::new();
+    for path in paths {
+        let page = client.get(server.url(path)).header(header::COOKIE, &cookie).send().await.unwrap();
+        assert_eq!(page.status(), 200, "{path}");
+        pages.push(page.text().await.unwrap());
+    }
+    pages
 }
 
 fn local() -> Options {
@@ -222,7 +241,7 @@ async fn a_host_is_reached_once_it_is_granted_and_no_more_once_it_is_not() {
 async fn a_connector_that_crashes_again_and_again_is_put_into_quarantine() {
     for database in databases().await {
         let name = database.name();
-        let server = Server::start(database).await;
+        let server = Options::default().arg("--metrics-token").arg(METRICS).start(database).await;
         let workspace = server.workspace("Shop").await;
         install(&server, version("1.0.0")).await;
         let source = source(&server, &workspace, json!({ "do": "trap" })).await;
@@ -241,6 +260,15 @@ async fn a_connector_that_crashes_again_and_again_is_put_into_quarantine() {
         assert_eq!(reason().await.0, "needs_attention", "{name}");
         let shown = server.get("/api/v1/connectors/changeable").await.ok();
         assert!(text(&shown["quarantine"]["detail"]).contains("3 runs in a row"), "{name}: {shown}");
+        let scraped = server.anonymous(Method::GET, "/metrics").bearer_auth(METRICS).send().await.unwrap();
+        let scraped = scraped.text().await.unwrap();
+        assert!(scraped.contains("tributary_connector_quarantined{connector=\"changeable\"} 1\n"), "{name}: {scraped}");
+        // Whatever its last run said, the console names what stops it.
+        let pages = [format!("/console/workspaces/{workspace}"), source.replacen("/api/v1", "/console", 1)];
+        for page in console(&server, &pages).await {
+            let says = page.matches("is in quarantine: 3 runs in a row").count();
+            assert!(says == 1 && page.contains("tributary plugin release changeable"), "{name}: {page}");
+        }
 
         let released = server.post("/api/v1/connectors/changeable/release", json!({})).await.ok();
         assert_eq!(released["quarantine"], Value::Null);
@@ -248,6 +276,28 @@ async fn a_connector_that_crashes_again_and_again_is_put_into_quarantine() {
         server.patch(&source, json!({ "config": {} })).await.ok();
         assert_eq!(server.sync(&source).await["status"], "succeeded", "{name}");
         assert_eq!(reason().await.0, "healthy");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_crashes_in_one_workspace_goes_on_in_another() {
+    for database in databases().await {
+        let name = database.name();
+        let server = Server::start(database).await;
+        let (ours, theirs) = (server.workspace("Ours").await, server.workspace("Theirs").await);
+        install(&server, version("1.0.0")).await;
+        let well = source(&server, &ours, json!({})).await;
+        let bad = source(&server, &theirs, json!({ "do": "trap" })).await;
+        for _ in 0..3 {
+            let run = server.sync(&bad).await;
+            assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!("trap")), "{name}: {run}");
+        }
+        let shown = server.get("/api/v1/connectors/changeable").await.ok();
+        assert_eq!(shown["quarantine"], Value::Null, "{name}: another workspace uses it");
+        let failing = server.get(&bad).await.ok();
+        assert_eq!(failing["health"], "failing", "{name}");
+        assert!(text(&failing["health_reason"]["detail"]).contains("tell its author"), "{name}: {failing}");
+        assert_eq!(server.sync(&well).await["status"], "succeeded", "{name}");
     }
 }
 

@@ -420,15 +420,20 @@ impl Syncs {
         match tenant.finish_run(Some(lease), finish).await {
             Ok(finished) => {
                 self.metrics.run_ended(&finished.run);
-                if let Some(digest) = finished.quarantined {
-                    let connector = &finished.run.connector;
-                    tracing::error!(
-                        connector = connector.id,
-                        version = connector.version,
-                        digest,
-                        "a connector is in quarantine: the sandbox had to end it again and again"
-                    );
-                    self.db.system().mark_quarantined(&digest, now).await?;
+                if let Some(suspect) = finished.suspect {
+                    let ConnectorRef { id: connector, version, digest } = &finished.run.connector;
+                    if self.db.system().quarantine(&suspect, now).await? {
+                        tracing::error!(connector, version, digest, "a connector is in quarantine: {}", suspect.reason);
+                    } else {
+                        tracing::warn!(
+                            connector,
+                            version,
+                            digest,
+                            workspace = %lease.workspace_id,
+                            source = %finished.run.source_id,
+                            "a connector is ended again and again in this workspace alone, and not quarantined: others use it"
+                        );
+                    }
                 }
                 Ok(())
             }

@@ -77,6 +77,11 @@ pub(super) struct Job {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Connector {
+    pub(super) connector: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Workspace {
     pub(super) workspace: String,
 }

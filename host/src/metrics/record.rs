@@ -1,4 +1,4 @@
-//! What the record says at a scrape: jobs, sources and how far the indexes of this host are behind.
+//! What the record says at a scrape: jobs, connectors, sources and how far the indexes of this host are behind.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use tributary_store::{JobGauge, SourceGauge, SystemDb};
 
 use super::{
     Metrics,
-    labels::{Job, MOST_SOURCES, SourceOf, SourceState, Workspace},
+    labels::{Connector, Job, MOST_SOURCES, SourceOf, SourceState, Workspace},
 };
 
 /// Workspaces with series of their own.
@@ -31,6 +31,7 @@ type Seconds = Gauge<f64, AtomicU64>;
 /// Read at one moment.
 pub(super) struct Record {
     jobs: Vec<JobGauge>,
+    connectors: Vec<(String, bool)>,
     sources: Vec<SourceGauge>,
     documents: Arc<Counted>,
     behind: Vec<(WorkspaceId, i64)>,
@@ -39,6 +40,7 @@ pub(super) struct Record {
 impl Record {
     pub(super) async fn read(system: &SystemDb, indexes: Indexes, documents: Arc<Counted>) -> anyhow::Result<Self> {
         let jobs = system.job_gauges().await?;
+        let connectors = system.connector_gauges().await?;
         let sources = system.source_gauges(MOST_SOURCES as i64).await?;
         let mut positions = system.workspace_positions().await?;
         positions.truncate(MOST_WORKSPACES);
@@ -46,7 +48,7 @@ impl Record {
             let behind = positions.into_iter().map(|(id, position)| Ok((id, (position - indexes.applied(id)?).max(0))));
             behind.collect::<Result<_, tributary_search::Error>>()
         });
-        Ok(Self { jobs, sources, documents, behind: behind.await?? })
+        Ok(Self { jobs, connectors, sources, documents, behind: behind.await?? })
     }
 
     /// As OpenMetrics text, without its end.
@@ -61,6 +63,12 @@ impl Record {
         for job in &self.jobs {
             let labels = Job { kind: job.kind.clone(), state: job.state.clone() };
             jobs.get_or_create(&labels).set(job.jobs);
+        }
+        let quarantine: Family<Connector, Gauge> = Family::default();
+        let help = "1 for a connector in quarantine, which no run uses, 0 for the others";
+        registry.register("connector_quarantined", help, quarantine.clone());
+        for (id, quarantined) in &self.connectors {
+            quarantine.get_or_create(&Connector { connector: id.clone() }).set((*quarantined).into());
         }
         let behind: Family<Workspace, Gauge> = Family::default();
         let help = "Commits of a workspace that this host's search index has not taken in yet";

@@ -176,6 +176,12 @@ impl Plugins {
         Ok(self.db.system().find_connector(digest).await?.as_ref().and_then(advice))
     }
 
+    /// The same of several at once, by digest; those that runs may use are left out.
+    pub async fn quarantines(&self, digests: &[&str]) -> anyhow::Result<BTreeMap<String, String>> {
+        let found = self.db.system().find_connectors(digests).await?;
+        Ok(found.into_iter().filter_map(|known| Some((known.connector.digest.clone(), advice(&known)?))).collect())
+    }
+
     /// The extractor.
     pub async fn extractor(&self) -> anyhow::Result<Arc<dyn Extractor>> {
         Ok(self.loaded().await?.extractor.clone())

@@ -18,7 +18,8 @@ use crate::{
     db::Cx,
     dialect::q,
     error::{Error, Result},
-    guard, jobs, preview, quarantine,
+    guard, jobs, preview,
+    quarantine::{self, Suspect},
     rows::{json_list, name_of},
     runs, schedules,
     seen::{self, Seen},
@@ -95,8 +96,8 @@ pub struct Finished {
     pub run: Run,
     /// Set when deletions were held back.
     pub held: Option<Held>,
-    /// The connector's digest when this run put it into quarantine: say so on its sources.
-    pub quarantined: Option<String>,
+    /// The connector when the sandbox had to end too many of its runs: decide with [`crate::SystemDb::quarantine`].
+    pub suspect: Option<Suspect>,
 }
 
 impl TenantDb {
@@ -174,9 +175,9 @@ impl TenantDb {
             jobs::done(&mut cx, lease).await?;
         }
         let digest = &run.connector.digest;
-        let quarantined = quarantine::count(&mut cx, digest, finish.status, finish.killed, finish.now).await?;
+        let suspect = quarantine::count(&mut cx, self.key(), digest, finish.status, finish.killed).await?;
         cx.commit().await?;
-        Ok(Finished { run, held, quarantined })
+        Ok(Finished { run, held, suspect })
     }
 
     /// Removes what the run did not name.

@@ -93,7 +93,7 @@ pub use page::{PageCommit, PageOutcome};
 pub use passages::Passage;
 pub use preview::PreviewedChange;
 pub use push::{Push, Pushed};
-pub use quarantine::{QUARANTINED, quarantine_advice};
+pub use quarantine::{QUARANTINED, Suspect, quarantine_advice};
 pub use retries::RetryRequest;
 pub use rows::Page;
 pub use runs::{BegunRun, CancelRequest, NewRun, RunFilter};

@@ -11,7 +11,7 @@ use crate::{
         operator::{Common, Operator},
         record,
     },
-    plugins::{self, Plugins, not_granted},
+    plugins::{self, Plugins, SHIPPED, not_granted},
 };
 
 #[derive(Args)]
@@ -66,6 +66,15 @@ impl List {
             let operator = self.common.open().await?;
             let uses = operator.db.system().connector_uses().await?;
             let known = operator.db.system().list_connectors().await?;
+            let readied = |id: &&str| known.iter().any(|known| known.connector.id == **id);
+            let missing: Vec<_> = SHIPPED.iter().map(|(id, _)| *id).filter(|id| !readied(id)).collect();
+            if !missing.is_empty() {
+                // Beside the list, so that JSON stays JSON.
+                eprintln!(
+                    "Not listed yet: {}. They come with the server, which makes them ready when it first starts; that can take a minute.",
+                    missing.join(", ")
+                );
+            }
             let items = known.iter().map(|known| {
                 let sources = uses.iter().find(|(id, _)| *id == known.connector.id).map_or(0, |(_, sources)| *sources);
                 as_json(known, Some(sources))
@@ -136,7 +145,7 @@ impl Release {
             let known = plugins(&operator)?.release(id).await?;
             operator.done("plugin release", None, format!("connector={id}")).await?;
             let sentence = format!(
-                "{id} may run again. After three more runs that the sandbox has to end it is in quarantine once more."
+                "{id} may run again. When the sandbox has to end three more runs in a row, it can be in quarantine once more."
             );
             operator.say(&sentence, &as_json(&known, None))
         })

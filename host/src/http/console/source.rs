@@ -14,7 +14,7 @@ use tributary_core::{
     schedule::{Overlap, PauseReason, ScheduleKind, SlotOutcome},
     source::PUSH_CONNECTOR,
 };
-use tributary_store::TenantDb;
+use tributary_store::{QUARANTINED, TenantDb};
 
 use super::{
     super::{
@@ -82,12 +82,18 @@ pub(super) async fn page(
         None => String::new(),
     };
     let (here, now) = (address(ids.0, ids.1), app.clock.now());
+    let quarantine = app.plugins.quarantine(&source.connector.digest).await.map_err(sources::internal)?;
     let pushed = source.connector.id == PUSH_CONNECTOR;
     let main = html! {
         h1 { (source.name) }
         p.quiet { "Connector " (source.connector.id) " " (source.connector.version) }
         section #condition data-live aria-label="Condition" {
-            (condition(&source, &by, held.is_some(), now))
+            @if let Some(advice) = &quarantine { (layout::alarm(&layout::sentence(advice))) }
+            (condition(&source, &by, |code| match code {
+                "deletions_held" => held.is_some(),
+                QUARANTINED => quarantine.is_some(),
+                _ => false,
+            }, now))
             @if let Some(held) = &held { (held_note(&here, held)) }
         }
         @if manages && !pushed { (actions(&here, &source)) }
@@ -114,7 +120,8 @@ async fn name(tenant: &TenantDb, label: &str) -> Result<String, ApiError> {
     Ok(member.map_or_else(|| label.to_owned(), |member| member.email))
 }
 
-fn condition(source: &Source, by: &str, held: bool, now: Now) -> Markup {
+/// Without a reason that a note of its own says already.
+fn condition(source: &Source, by: &str, said: impl Fn(&str) -> bool, now: Now) -> Markup {
     html! {
         dl.facts {
             div { dt { "Health" } dd { (words::health(source.health)) " since " (when(now, source.health_since)) } }
@@ -124,7 +131,7 @@ fn condition(source: &Source, by: &str, held: bool, now: Now) -> Markup {
         }
         @match &source.paused {
             Some(paused) => (pause_note(paused, by, now)),
-            None => @if let Some(reason) = source.health_reason.as_ref().filter(|it| !(held && it.code == "deletions_held")) {
+            None => @if let Some(reason) = source.health_reason.as_ref().filter(|it| !said(&it.code)) {
                 (layout::alarm(&layout::sentence(&reason.detail)))
             },
         }

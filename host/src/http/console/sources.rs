@@ -31,6 +31,8 @@ pub(super) async fn page(
     let here = workspaces::address(workspace.id);
     let list = api::list(Tenant(tenant), Query(api::SourcesQuery::default()), Query(paging)).await?.0;
     let now = app.clock.now();
+    let digests: Vec<_> = list.items.iter().map(|source| source.connector.digest.as_str()).collect();
+    let quarantines = app.plugins.quarantines(&digests).await.map_err(internal)?;
     let main = html! {
         h1 { "Sources" }
         @if workspace.archived_at.is_some() { (layout::note("This workspace is archived: it can be read, and nothing else.")) }
@@ -46,7 +48,9 @@ pub(super) async fn page(
                             th scope="col" { "Last run" }
                             th scope="col" { "Next run" }
                         } }
-                        tbody { @for source in &list.items { (row(&here, source, now)) } }
+                        tbody { @for source in &list.items {
+                            (row(&here, source, quarantines.get(&source.connector.digest), now))
+                        } }
                     }
                 }
             }
@@ -56,7 +60,12 @@ pub(super) async fn page(
     Ok(layout::inside("Sources", &[(here, &workspace.name)], true, main).into_response())
 }
 
-fn row(workspace: &str, source: &Source, now: Now) -> Markup {
+/// The record could not be asked.
+pub(super) fn internal(error: anyhow::Error) -> ApiError {
+    ApiError::internal(format!("{error:#}"))
+}
+
+fn row(workspace: &str, source: &Source, quarantine: Option<&String>, now: Now) -> Markup {
     let address = format!("{workspace}/sources/{}", source.id);
     html! {
         tr {
@@ -66,7 +75,9 @@ fn row(workspace: &str, source: &Source, now: Now) -> Markup {
             }
             td data-label="Health" {
                 (words::health(source.health)) " " span.quiet { "since " (when(now, source.health_since)) }
-                @if let Some(reason) = &source.health_reason { div.reason { (layout::sentence(&reason.detail)) } }
+                @if let Some(detail) = quarantine.or(source.health_reason.as_ref().map(|reason| &reason.detail)) {
+                    div.reason { (layout::sentence(detail)) }
+                }
             }
             td data-label="Last run" { @match &source.last_run {
                 Some(run) => (last_run(&address, run, now)),

@@ -10,11 +10,12 @@ use tributary_core::{
     source::{Health, Source},
 };
 use tributary_store::{
-    Error, FinishRun, NewComponent, NewRun, NewSource, PageCommit, QUARANTINED, Removal, SourceUpdate, Usage,
+    Error, FinishRun, NewComponent, NewRun, NewSource, PageCommit, QUARANTINED, Removal, SourceUpdate, Suspect,
+    TenantDb, Usage,
 };
 
 use crate::schedules::every_minute;
-use crate::support::{HOUR_MS, Page, World, at, new_source, worlds};
+use crate::support::{HOUR_MS, Page, World, at, new_source, workspace, worlds};
 
 fn descriptor(version: &str) -> Descriptor {
     Descriptor {
@@ -51,11 +52,31 @@ async fn source(world: &World, name: &str, connector: ConnectorRef) -> Source {
     world.tenant.create_source(NewSource { connector, ..new_source(name) }).await.unwrap()
 }
 
-/// A run of a source that ends so.
-async fn run(world: &World, source: &Source, status: RunStatus, killed: Option<Fault>) -> Option<String> {
-    let running = world.begin_with(NewRun { source_id: source.id, ..world.new_run() }).await;
-    let end = FinishRun { killed, ..FinishRun::with(running.run_id, status, None, Some(Health::Failing), at(50)) };
-    world.tenant.finish_run(Some(&running.lease), end).await.unwrap().quarantined
+/// A run of a source of a workspace that ends so.
+async fn run_in(
+    world: &World,
+    tenant: &TenantDb,
+    source: &Source,
+    status: RunStatus,
+    killed: Option<Fault>,
+) -> Option<Suspect> {
+    let run_id = tenant.create_run(NewRun { source_id: source.id, ..world.new_run() }).await.unwrap();
+    let lease = world.system.claim(&["sync"], "worker", HOUR_MS, 1).await.unwrap().remove(0);
+    tenant.begin_run(&lease, run_id, at(1)).await.unwrap();
+    let end = FinishRun { killed, ..FinishRun::with(run_id, status, None, Some(Health::Failing), at(50)) };
+    tenant.finish_run(Some(&lease), end).await.unwrap().suspect
+}
+
+async fn run(world: &World, source: &Source, status: RunStatus, killed: Option<Fault>) -> Option<Suspect> {
+    run_in(world, &world.tenant, source, status, killed).await
+}
+
+/// A killed run, and whether it put the connector into quarantine, as a host goes about it.
+async fn killed(world: &World, tenant: &TenantDb, source: &Source) -> bool {
+    match run_in(world, tenant, source, RunStatus::Failed, Some(Fault::Trap)).await {
+        Some(suspect) => world.system.quarantine(&suspect, at(51)).await.unwrap(),
+        None => false,
+    }
 }
 
 #[tokio::test]
@@ -178,14 +199,15 @@ async fn three_killed_runs_in_a_row_put_a_digest_into_quarantine() {
         assert_eq!(run(&world, &other, RunStatus::Cancelled, None).await, None);
         assert_eq!(run(&world, &one, RunStatus::Failed, Some(Fault::Deadline)).await, None);
         assert_eq!(quarantine().await, None, "{name}");
-        assert_eq!(run(&world, &other, RunStatus::Failed, Some(Fault::Memory)).await, Some("aa".to_owned()), "{name}");
+        let suspect = run(&world, &other, RunStatus::Failed, Some(Fault::Memory)).await.unwrap();
+        assert_eq!(suspect.digest, "aa", "{name}");
+        assert_eq!(quarantine().await, None, "it is decided by who sees all workspaces");
+        assert_eq!(system.connector_gauges().await.unwrap(), [("shop".to_owned(), false)], "{name}");
+        assert!(system.quarantine(&suspect, at(51)).await.unwrap(), "{name}: the only workspace that uses it");
+        assert!(!system.quarantine(&suspect, at(52)).await.unwrap(), "once");
+        assert_eq!(system.connector_gauges().await.unwrap(), [("shop".to_owned(), true)], "{name}");
         let why = quarantine().await.unwrap();
-        assert!(why.at == at(50) && why.reason.contains("memory"), "{why:?}");
-        assert_eq!(run(&world, &other, RunStatus::Failed, Some(Fault::Trap)).await, None, "it is there already");
-        run(&world, &other, RunStatus::Succeeded, None).await;
-        assert!(quarantine().await.is_some(), "a run that began before does not lift it");
-
-        system.mark_quarantined("aa", at(51)).await.unwrap();
+        assert!(why.at == at(51) && why.reason.contains("3 runs") && why.reason.contains("memory"), "{why:?}");
         for source in [&one, &other] {
             let source = world.tenant.get_source(source.id).await.unwrap();
             let reason = source.condition.reason.unwrap();
@@ -193,6 +215,9 @@ async fn three_killed_runs_in_a_row_put_a_digest_into_quarantine() {
             assert!(reason.detail.contains("tributary plugin release shop"), "{}", reason.detail);
         }
         assert_eq!(world.tenant.get_source(world.source.id).await.unwrap().health, Health::Healthy);
+        assert_eq!(run(&world, &other, RunStatus::Failed, Some(Fault::Trap)).await, None, "it is there already");
+        run(&world, &other, RunStatus::Succeeded, None).await;
+        assert!(quarantine().await.is_some(), "a run that began before does not lift it");
 
         let health = async || {
             let source = world.tenant.get_source(one.id).await.unwrap();
@@ -203,15 +228,55 @@ async fn three_killed_runs_in_a_row_put_a_digest_into_quarantine() {
         assert_eq!(health().await, (Health::Degraded, Some("connector_changed".to_owned())), "{name}");
         assert!(!system.release_connector("shop", at(53)).await.unwrap());
 
-        for _ in 0..3 {
-            run(&world, &one, RunStatus::Failed, Some(Fault::Trap)).await;
+        for number in 1..=3 {
+            assert_eq!(killed(&world, &world.tenant, &one).await, number == 3, "{name}: counted anew");
         }
-        system.mark_quarantined("aa", at(54)).await.unwrap();
         install(&world, "aa", "1.0.0", &[]).await;
         assert!(quarantine().await.is_some(), "the same once more is no better");
         install(&world, "bb", "2.0.0", &[]).await;
         assert_eq!(system.current_connector("shop").await.unwrap().unwrap().quarantine, None);
         assert_eq!(health().await, (Health::Degraded, Some("connector_changed".to_owned())), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn one_workspace_stops_no_connector_that_another_uses_but_its_own_source_is_paused() {
+    for world in worlds().await {
+        let (system, name) = (&world.system, world.name());
+        install(&world, "aa", "1.0.0", &[]).await;
+        let mine = source(&world, "mine", reference("aa", "1.0.0")).await;
+        let second = system.tenant(workspace(system, "other").await.id);
+        let theirs = NewSource { connector: reference("aa", "1.0.0"), ..new_source("theirs") };
+        let theirs = second.create_source(theirs).await.unwrap();
+        let quarantined = async || system.find_connector("aa").await.unwrap().unwrap().quarantine.is_some();
+
+        let schedule = every_minute(ScheduleKind::Sync, Overlap::Skip, 60);
+        let update = SourceUpdate { schedules: vec![(ScheduleKind::Sync, Some(schedule))], ..SourceUpdate::default() };
+        world.tenant.update_source(mine.id, update).await.unwrap();
+        for _ in 0..5 {
+            assert!(!killed(&world, &world.tenant, &mine).await, "{name}: others use it");
+        }
+        let paused = world.tenant.get_source(mine.id).await.unwrap();
+        assert!(paused.pause.unwrap().note.contains("The last 5 runs failed"), "{name}: it is stopped by itself");
+        assert_eq!(second.get_source(theirs.id).await.unwrap().health, Health::Healthy, "{name}");
+
+        // What the second workspace sees is evidence of its own.
+        assert!(killed(&world, &second, &theirs).await, "{name}");
+        assert!(quarantined().await);
+        assert!(system.release_connector("shop", at(60)).await.unwrap());
+        for _ in 0..3 {
+            assert!(!killed(&world, &second, &theirs).await, "{name}: a release forgets whose runs were counted");
+        }
+        run(&world, &mine, RunStatus::Succeeded, None).await;
+        for _ in 0..4 {
+            assert!(!killed(&world, &second, &theirs).await, "{name}: and so does a success");
+        }
+        // Deleted after it crashed: the workspace that still uses the connector has seen nothing.
+        second.delete_source(theirs.id, "user:eve", at(61)).await.unwrap();
+        let last = Suspect { digest: "aa".to_owned(), reason: "x".to_owned() };
+        assert!(!system.quarantine(&last, at(62)).await.unwrap(), "{name}");
+        world.tenant.delete_source(mine.id, "user:ada", at(63)).await.unwrap();
+        assert!(system.quarantine(&last, at(64)).await.unwrap(), "{name}: nobody else is left who uses it");
     }
 }
 
