@@ -6,7 +6,7 @@
 /// The world of connectors.
 pub mod connector {
     wit_bindgen::generate!({
-        world: "connector-plugin",
+        world: "full-connector-plugin",
         path: "../wit/v0_1",
         additional_derives: [PartialEq, Clone],
         generate_unused_types: true,

@@ -4,7 +4,9 @@ use std::io;
 
 use serde::de::DeserializeOwned;
 
-use crate::bindings::connector::tributary::connector as wit;
+use crate::bindings::connector::{exports::tributary::connector::browse as browsing, tributary::connector as wit};
+
+pub use browsing::{Choice, Choices};
 
 pub use wit::blobs::BlobInfo;
 pub use wit::files::{Entry, FileKind, Listing};
@@ -266,6 +268,56 @@ impl CheckItem {
     pub fn at(mut self, config_pointer: impl Into<String>) -> Self {
         self.config_pointer = Some(config_pointer.into());
         self
+    }
+}
+
+/// Where an admin looks for a value of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Browse {
+    /// JSON pointer to the field, with `0` for any element of a list: `/folders/0`.
+    pub pointer: String,
+    /// What a choice opens; none is where the tree begins.
+    pub at: Option<String>,
+    /// `next` of the page before.
+    pub after: Option<String>,
+}
+
+impl Browse {
+    /// What is said of a field that the connector offers nothing for.
+    pub fn unsupported(&self) -> Failure {
+        let message = format!("There are no choices for {}: enter a value.", self.pointer);
+        Failure::unsupported("browse_unsupported", message).at(&self.pointer)
+    }
+}
+
+impl Choice {
+    /// A value that the field may be set to.
+    pub fn new(title: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+        Self { value: Some(value.into().to_string()), title: title.into(), description: None, opens: None }
+    }
+
+    /// Nothing to choose, but something to look into.
+    pub fn group(title: impl Into<String>, opens: impl Into<String>) -> Self {
+        Self { value: None, title: title.into(), description: None, opens: Some(opens.into()) }
+    }
+
+    /// The same, with others under it.
+    pub fn opens(mut self, opens: impl Into<String>) -> Self {
+        self.opens = Some(opens.into());
+        self
+    }
+
+    /// The same, with a few words more.
+    pub fn described(mut self, description: impl Into<String>) -> Self {
+        self.description = Some(description.into());
+        self
+    }
+}
+
+impl Choices {
+    /// These and no others.
+    pub fn all(items: Vec<Choice>) -> Self {
+        Self { items, next: None }
     }
 }
 

@@ -52,7 +52,7 @@ pub mod testing;
 
 pub use contract::*;
 pub use host::{BlobReader, ExtractorHost, Host, read_whole};
-pub use plugin::{Connector, Extractor, check, cursor_text, pull};
+pub use plugin::{Connector, Extractor, browse, check, cursor_text, pull, upgrade_config, upgrade_state};
 pub use size::Size;
 
 /// Makes a type that implements [`Connector`] the connector of this component.
@@ -77,6 +77,36 @@ macro_rules! export_connector {
 
                 fn pull(request: $crate::PullRequest) -> ::core::result::Result<$crate::Page, $crate::Failure> {
                     $crate::pull::<$connector>(&$crate::guest::Guest::enter(), &request)
+                }
+            }
+
+            impl $crate::bindings::connector::exports::tributary::connector::upgrade::Guest for Component {
+                fn upgrade_config(
+                    from_version: String,
+                    config: String,
+                ) -> ::core::result::Result<String, $crate::Failure> {
+                    $crate::guest::Guest::enter();
+                    $crate::upgrade_config::<$connector>(&from_version, &config)
+                }
+
+                fn upgrade_state(
+                    from_version: String,
+                    state: Vec<(String, String)>,
+                ) -> ::core::result::Result<Option<Vec<(String, String)>>, $crate::Failure> {
+                    $crate::guest::Guest::enter();
+                    $crate::upgrade_state::<$connector>(&from_version, state)
+                }
+            }
+
+            impl $crate::bindings::connector::exports::tributary::connector::browse::Guest for Component {
+                fn browse(
+                    config: String,
+                    pointer: String,
+                    at: Option<String>,
+                    after: Option<String>,
+                ) -> ::core::result::Result<$crate::Choices, $crate::Failure> {
+                    let request = $crate::Browse { pointer, at, after };
+                    $crate::browse::<$connector>(&$crate::guest::Guest::enter(), &config, &request)
                 }
             }
 

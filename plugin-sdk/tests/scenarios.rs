@@ -16,6 +16,12 @@ const COUNTS_ITS_CALLS: u8 = 4;
 const NEVER_ENDS: u8 = 5;
 const CALLS_HOME: u8 = 6;
 const CALLS_EVERYTHING_TRANSIENT: u8 = 7;
+const OFFERS: u8 = 8;
+const OFFERS_NUMBERS: u8 = 9;
+const OFFERS_FOR_EVER: u8 = 10;
+const OFFERS_IN_A_CIRCLE: u8 = 11;
+const OFFERS_UNMARKED: u8 = 12;
+const PANICS_AT_OFFERING: u8 = 13;
 
 #[derive(Deserialize)]
 struct Config {
@@ -48,11 +54,32 @@ impl<const WAY: u8> Connector for Items<WAY> {
             id: "items".into(),
             version: "1.0.0".into(),
             title: "Items".into(),
-            config_schema: json!({"type": "object", "required": ["base_url"]}).to_string(),
+            config_schema: json!({
+                "type": "object", "required": ["base_url"],
+                "properties": {"shops": {"items": {"type": "string", "x-browse": WAY != OFFERS_UNMARKED}}},
+            })
+            .to_string(),
             hosts: vec!["/base_url".into()],
             roots: vec![],
-            capabilities: Capabilities::empty(),
+            capabilities: if WAY >= OFFERS { Capabilities::BROWSE } else { Capabilities::empty() },
         }
+    }
+
+    fn browse(_: &dyn Host, _: Value, request: &Browse) -> Result<Choices, Failure> {
+        let place = request.at.clone().unwrap_or_default();
+        let after: u32 = request.after.as_deref().and_then(|after| after.parse().ok()).unwrap_or_default();
+        let next = match WAY {
+            OFFERS_FOR_EVER => Some((after + 1).to_string()),
+            OFFERS_IN_A_CIRCLE => Some("1".to_owned()),
+            PANICS_AT_OFFERING => panic!("there is nothing"),
+            _ => (after < 2).then(|| (after + 1).to_string()),
+        };
+        let choice = match WAY {
+            OFFERS_NUMBERS => Choice::new("five", 5),
+            _ if place.len() > 3 => Choice::new("leaf", "leaf").described("as far as it goes"),
+            _ => Choice::new("shop", format!("{place}{after}")).opens(format!("{place}{after}")),
+        };
+        Ok(Choices { items: vec![choice], next })
     }
 
     fn check(host: &dyn Host, config: Config) -> Result<Vec<CheckItem>, Failure> {
@@ -174,6 +201,7 @@ fn runs_follow_each_other_over_what_is_known() {
 #[test]
 fn a_connector_that_keeps_the_contract_conforms() {
     assert_eq!(conformance::<Items<GOOD>>(&scenario(|_| {})).problems, Vec::<String>::new());
+    assert_eq!(conformance::<Items<OFFERS>>(&scenario(|_| {})).problems, Vec::<String>::new());
 }
 
 #[test]
@@ -195,4 +223,9 @@ fn each_way_of_breaking_the_contract_is_named() {
     broken::<CALLS_EVERYTHING_TRANSIENT>(
         "page=1 is answered 401, it fails with transient/oops: Try again later., where the fault is one of auth_invalid",
     );
+    broken::<OFFERS_NUMBERS>("it offers 5 for /shops/0, which its own schema does not take: /shops/0");
+    broken::<OFFERS_FOR_EVER>("the choices for /shops/0 do not end");
+    broken::<OFFERS_IN_A_CIRCLE>("the choices for /shops/0 do not end");
+    broken::<OFFERS_UNMARKED>("its schema marks no field \"x-browse\": true");
+    broken::<PANICS_AT_OFFERING>("looking for values of /shops/0 breaks it: trap/panicked");
 }

@@ -1,6 +1,7 @@
 //! The harness of the black-box tests: the real server as a process of its own, on either database, spoken to over HTTP.
 
 pub mod browser;
+pub mod changeable;
 pub mod documents;
 pub mod server;
 pub mod services;

@@ -4,7 +4,6 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
     sync::{Arc, Mutex, mpsc},
 };
 
@@ -12,48 +11,14 @@ use reqwest::{Method, header, redirect::Policy};
 use serde_json::{Value, json};
 use tributary_fakes::{Answer as Answered, Request, serve};
 use tributary_tests::{
-    Database, Server, databases, eventually,
+    Database, Server,
+    changeable::{built, component, install, send, version},
+    databases, eventually,
     server::{Answer, EMAIL, Options, PASSWORD, text},
 };
 
 /// What opens `/metrics`.
 const METRICS: &str = "a token for Prometheus alone";
-
-fn built(name: &str) -> Vec<u8> {
-    let target = option_env!("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is a folder of the checkout").join("target"),
-        PathBuf::from,
-    );
-    let path = target.join("wasm32-wasip2/component").join(name).with_extension("wasm");
-    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask plugins --all`", path.display()))
-}
-
-/// The component with this id, version and schema, which asks for these hosts.
-fn component(id: &str, version: &str, schema: &Value, hosts: &[&str]) -> Vec<u8> {
-    const MARK: &[u8] = b"CHANGEABLE:{";
-    const SLOT_BYTES: usize = 4096;
-    let mut wasm = built("tributary_changeable");
-    let at = wasm.windows(MARK.len()).position(|part| part == MARK).expect("the component has its mark");
-    let told = json!({ "id": id, "version": version, "schema": schema, "hosts": hosts }).to_string();
-    let (start, end) = (at + MARK.len() - 1, at + SLOT_BYTES);
-    wasm[start..end].fill(b' ');
-    wasm[start..start + told.len()].copy_from_slice(told.as_bytes());
-    wasm
-}
-
-/// A version that takes any configuration and asks for the host at `/url`.
-fn version(version: &str) -> Vec<u8> {
-    component("changeable", version, &json!({ "type": "object" }), &["/url"])
-}
-
-async fn send(server: &Server, wasm: Vec<u8>, query: &str) -> Answer {
-    let request = server.request(Method::POST, &format!("/api/v1/connectors{query}"));
-    Answer::of(request.header("content-type", "application/wasm").body(wasm)).await
-}
-
-async fn install(server: &Server, wasm: Vec<u8>) -> Value {
-    send(server, wasm, "").await.expect(201)
-}
 
 async fn source(server: &Server, workspace: &str, config: Value) -> String {
     let sources = format!("/api/v1/workspaces/{workspace}/sources");

@@ -114,6 +114,7 @@ fn body(method: &Method, path: &str) -> Option<Value> {
             "source_id": "{push_source_id}", "documents": [{ "external_id": "guest", "title": "Guest", "content": "Hello." }],
         }),
         ("POST", "/sources") => json!({ "name": "Another", "connector": "file", "config": { "root": "docs" } }),
+        ("POST", "/connectors/file/browse") => json!({ "config": { "root": "docs" }, "pointer": "/include/0" }),
         ("PATCH", "/sources/{source_id}") => json!({ "name": "Renamed" }),
         ("POST", "/sources/{source_id}/sync") => json!({ "full": true }),
         ("POST", "/sources/{source_id}/pause") => json!({ "note": "The shop moves." }),

@@ -366,3 +366,38 @@ pub struct CheckItem {
     /// JSON pointer into the configuration.
     pub config_pointer: Option<String>,
 }
+
+/// What an administrator may choose for a field of a configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// What the field is set to; none only leads to others.
+    pub value: Option<serde_json::Value>,
+    /// For people.
+    pub title: String,
+    /// More about it.
+    pub description: Option<String>,
+    /// What to ask for to see what lies under it.
+    pub opens: Option<String>,
+}
+
+/// Choices for a field of a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Choices {
+    /// A few of them.
+    pub items: Vec<Choice>,
+    /// What to ask for to see more of the same; none when these are all.
+    pub next: Option<String>,
+}
+
+/// Where somebody looks for a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BrowseRequest {
+    /// The configuration so far, JSON text.
+    pub config: String,
+    /// JSON pointer to the field.
+    pub pointer: String,
+    /// What a choice opens; none is where the tree begins.
+    pub at: Option<String>,
+    /// The page before said so.
+    pub after: Option<String>,
+}

@@ -41,6 +41,12 @@ impl HostGrants {
         Self { connector: "the connector".to_owned(), asked: Vec::new(), granted: None }
     }
 
+    /// The first host asked for here and not there, if there is one.
+    pub fn beyond(&self, others: &Self) -> Option<String> {
+        let covered = |asked: &Pattern| others.asked.iter().any(|other| other.covers(asked));
+        self.asked.iter().find(|asked| !covered(asked)).map(Pattern::to_string)
+    }
+
     /// Fails unless the host of `url` may be reached.
     pub(crate) fn check(&self, url: &Url) -> Result<(), Failure> {
         let host = url.host().map(plain).unwrap_or_default();
@@ -63,6 +69,15 @@ impl HostGrants {
     }
 }
 
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exactly(name) => f.write_str(name),
+            Self::Under(domain) => write!(f, "*.{domain}"),
+        }
+    }
+}
+
 impl Pattern {
     fn of(entry: &str) -> Option<Self> {
         match entry.strip_prefix("*.") {
@@ -72,6 +87,14 @@ impl Pattern {
                 domain.contains('.').then_some(Self::Under(domain))
             }
             None => Some(Self::Exactly(host_of(entry)?)),
+        }
+    }
+
+    /// Whether this matches all that the other does.
+    fn covers(&self, other: &Self) -> bool {
+        match other {
+            Self::Exactly(name) => self.matches(name),
+            Self::Under(domain) => *self == *other || (matches!(self, Self::Under(_)) && self.matches(domain)),
         }
     }
 

@@ -26,4 +26,22 @@ pub(crate) mod extractor {
     });
 }
 
+/// What a connector may export beside; found out one by one.
+pub(crate) mod upgrade {
+    wasmtime::component::bindgen!({
+        path: "../../wit/v0_1",
+        world: "upgrade-plugin",
+        exports: { default: async },
+        with: { "tributary:connector/types@0.1.0": super::connector::tributary::connector::types },
+    });
+}
+pub(crate) mod browse {
+    wasmtime::component::bindgen!({
+        path: "../../wit/v0_1",
+        world: "browse-plugin",
+        exports: { default: async },
+        with: { "tributary:connector/types@0.1.0": super::connector::tributary::connector::types },
+    });
+}
+
 pub(crate) use connector::tributary::connector::{blobs, files, http, ledger, log, state, types};

@@ -4,14 +4,17 @@
 mod document;
 mod text;
 
+use std::collections::BTreeMap;
+
 use tributary_core::contract::{
-    Capabilities, Change, CheckItem, CheckStatus, Descriptor, Extracted, Failure, Fault, Gone, Next, Page, Progress,
-    PullRequest,
+    Capabilities, Change, CheckItem, CheckStatus, Choice, Choices, Descriptor, Extracted, Failure, Fault, Gone, Next,
+    Page, Progress, PullRequest,
 };
 
 use crate::{
-    bindings::{blobs::BlobInfo, types},
+    bindings::{blobs::BlobInfo, browse::exports::tributary::connector::browse as browsing, types},
     blobs::{Blob, Blobs},
+    state::{MAX_KEY_BYTES, MAX_STATE_BYTES, MAX_WRITES},
     text::{one_line, printable},
 };
 pub(crate) use document::sections;
@@ -24,6 +27,10 @@ const MAX_CURSOR_BYTES: usize = 64 << 10;
 const MAX_SCHEMA_BYTES: usize = 256 << 10;
 const MAX_FINGERPRINT_BYTES: usize = 512;
 const MAX_CHECKS: usize = 100;
+/// As long as a body of the API.
+const MAX_CONFIG_BYTES: usize = 2 << 20;
+const MAX_CHOICES: usize = 200;
+const MAX_CHOICE_BYTES: usize = 4096;
 
 /// What a component did against the contract.
 pub(crate) fn violation(code: &str, message: impl std::fmt::Display) -> Failure {
@@ -152,6 +159,57 @@ pub(crate) fn checks(raw: Vec<types::CheckItem>) -> Vec<CheckItem> {
         config_pointer: item.config_pointer.map(|pointer| printable(&pointer, 256)),
     };
     raw.into_iter().take(MAX_CHECKS).map(one).collect()
+}
+
+/// A configuration that a connector wrote: JSON of a bounded length. Whether it fits is for the schema to say.
+pub(crate) fn config(raw: String) -> Result<String, Failure> {
+    shorter_than(MAX_CONFIG_BYTES, "configuration", &raw)?;
+    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&raw) {
+        return Err(violation("bad_config", format!("the configuration it carried over is not JSON ({error})")));
+    }
+    Ok(raw)
+}
+
+/// What a source is to remember, within what its pages might have written.
+pub(crate) fn state(raw: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Failure> {
+    let size: usize = raw.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let bad = |(key, value): &(String, String)| {
+        key.is_empty() || key.len() > MAX_KEY_BYTES || key.contains('\0') || value.contains('\0')
+    };
+    if raw.len() > MAX_WRITES || size > MAX_STATE_BYTES || raw.iter().any(bad) {
+        let message = format!(
+            "a source may remember {MAX_WRITES} values in {MAX_STATE_BYTES} bytes, with keys of 1 to {MAX_KEY_BYTES} bytes and without NUL"
+        );
+        return Err(violation("bad_state", message));
+    }
+    Ok(raw.into_iter().collect())
+}
+
+/// Values to choose from, which can be shown.
+pub(crate) fn choices(raw: browsing::Choices) -> Result<Choices, Failure> {
+    if raw.items.len() > MAX_CHOICES {
+        let message = format!("it offers {} choices at once where {MAX_CHOICES} are allowed", raw.items.len());
+        return Err(violation("too_many_choices", message));
+    }
+    let token = |what: &str, token: Option<String>| match token.filter(|token| !token.is_empty()) {
+        Some(token) => shorter_than(MAX_CHOICE_BYTES, what, &token).map(|()| Some(token)),
+        None => Ok(None),
+    };
+    let one = |choice: browsing::Choice| {
+        let value = choice.value.map(|value| {
+            shorter_than(MAX_CHOICE_BYTES, "value of a choice", &value)?;
+            serde_json::from_str(&value)
+                .map_err(|error| violation("bad_choice", format!("the value of a choice is not JSON ({error})")))
+        });
+        Ok(Choice {
+            value: value.transpose()?,
+            title: one_line(&choice.title, 200),
+            description: optional(choice.description).map(|text| one_line(&text, 500)),
+            opens: token("name of what a choice opens", choice.opens)?,
+        })
+    };
+    let items = raw.items.into_iter().map(one).collect::<Result<_, Failure>>()?;
+    Ok(Choices { items, next: token("name of the next choices", raw.next)? })
 }
 
 /// What an extractor made of a blob.

@@ -152,8 +152,7 @@ pub(crate) fn inspect(wasm: &[u8], max: usize) -> Result<Layer, InstallError> {
 pub(crate) fn classify(component: &Component) -> Result<Kind, InstallError> {
     let engine = component.engine();
     let ty = component.component_type();
-    let exports = |interface: &str| ty.exports(engine).any(|(name, _)| in_contract(name, &[interface]));
-    let kind = match (exports("connector"), exports("extractor")) {
+    let kind = match (exports(component, "connector"), exports(component, "extractor")) {
         (true, false) => Kind::Connector,
         (false, true) => Kind::Extractor,
         _ => return Err(InstallError::Exports),
@@ -162,6 +161,12 @@ pub(crate) fn classify(component: &Component) -> Result<Kind, InstallError> {
         Some((name, _)) => Err(InstallError::Import { kind: kind.as_str(), name: crate::text::printable(name, 200) }),
         None => Ok(kind),
     }
+}
+
+/// Whether a component exports an interface of the contract.
+pub(crate) fn exports(component: &Component, interface: &str) -> bool {
+    let exports = component.component_type();
+    exports.exports(component.engine()).any(|(name, _)| in_contract(name, &[interface]))
 }
 
 /// Links an Extism module: it imports from Extism's host, and nothing that is not offered.
@@ -182,11 +187,16 @@ pub(crate) fn extism(
 
 /// Finds out that an Extism module is a connector.
 pub(crate) fn extism_connector(module: &Module) -> Result<(), InstallError> {
-    let callable = |name: &&str| match module.get_export(name) {
+    let missing = extism::CONTRACT.iter().find(|name| !callable(module, name));
+    missing.map_or(Ok(()), |name| Err(InstallError::ExtismExport(name)))
+}
+
+/// Whether an Extism module exports a function that takes nothing and returns an i32.
+pub(crate) fn callable(module: &Module, name: &str) -> bool {
+    match module.get_export(name) {
         Some(ExternType::Func(ty)) => ty.params().len() == 0 && ty.results().map(|ty| ty.is_i32()).eq([true]),
         _ => false,
-    };
-    extism::CONTRACT.iter().find(|name| !callable(name)).map_or(Ok(()), |name| Err(InstallError::ExtismExport(name)))
+    }
 }
 
 /// `tributary:connector/<one of interfaces>@0.1.x`.

@@ -34,6 +34,10 @@ pub struct SandboxOptions {
     pub describe: CallLimits,
     /// For `check`.
     pub check: CallLimits,
+    /// For carrying what a source has over from another version.
+    pub upgrade: CallLimits,
+    /// For `browse`.
+    pub browse: CallLimits,
     /// For `pull`; a request's own deadline can only shorten it.
     pub pull: CallLimits,
     /// For `extract`.
@@ -58,6 +62,8 @@ impl Default for SandboxOptions {
             pooling: true,
             describe: limits(2_000, 10_000, 128, 1),
             check: limits(5_000, 60_000, 256, 4),
+            upgrade: limits(2_000, 10_000, 256, 8),
+            browse: limits(5_000, 30_000, 256, 4),
             pull: limits(30_000, 300_000, 256, 32),
             extract: limits(20_000, 60_000, 512, 128),
         }

@@ -15,7 +15,7 @@ use wasmtime::{
 };
 
 use crate::{
-    bindings::{connector::ConnectorPluginPre, extractor::ExtractorPluginPre},
+    bindings::extractor::ExtractorPluginPre,
     cache::{Code, CodeCache},
     engine::engine,
     extism::{self, ExtismConnector, ExtismModule, Manifest},
@@ -23,7 +23,7 @@ use crate::{
     guest::{self, Guest},
     limits::SandboxOptions,
     plugin::Connector,
-    wasm::{WasmConnector, WasmExtractor},
+    wasm::{ConnectorExports, WasmConnector, WasmExtractor},
 };
 
 /// What an installation found.
@@ -65,7 +65,7 @@ struct Installed {
 /// Type-checked and linked: all that is left for a call is an instance.
 #[derive(Clone)]
 enum Ready {
-    Connector(ConnectorPluginPre<Guest>),
+    Connector(ConnectorExports),
     Extism(ExtismConnector),
     Extractor(ExtractorPluginPre<Guest>),
 }
@@ -139,7 +139,7 @@ impl Sandbox {
         let size_bytes = wasm.len();
         let (module, callable) = self.module(digest, wasm).await?;
         gate::extism_connector(&module)?;
-        let connector = ExtismConnector::new(callable);
+        let connector = ExtismConnector::new(callable, &module);
         let descriptor = Some(connector.describe().await?);
         let artifact = Artifact { digest, kind: Kind::ExtismConnector, size_bytes, descriptor };
         Ok(Installed { artifact, ready: Ready::Extism(connector) })
@@ -163,10 +163,10 @@ impl Sandbox {
         let ready = if kind == Kind::Extractor {
             Ready::Extractor(ExtractorPluginPre::new(pre).map_err(contract)?)
         } else {
-            let pre = ConnectorPluginPre::new(pre).map_err(contract)?;
+            let exports = ConnectorExports::new(pre).map_err(contract)?;
             let unnamed = format!("connector {}", short(digest));
-            artifact.descriptor = Some(WasmConnector::new(self.0.clone(), pre.clone(), unnamed).describe().await?);
-            Ready::Connector(pre)
+            artifact.descriptor = Some(WasmConnector::new(self.0.clone(), exports.clone(), unnamed).describe().await?);
+            Ready::Connector(exports)
         };
         Ok(Installed { artifact, ready })
     }
@@ -208,7 +208,7 @@ impl Sandbox {
             artifact.descriptor.as_ref().map_or_else(|| short(artifact.digest), |descriptor| descriptor.id.clone());
         let name = format!("connector \"{id}\"");
         match ready {
-            Ready::Connector(pre) => Some(Arc::new(WasmConnector::new(self.0.clone(), pre, name))),
+            Ready::Connector(exports) => Some(Arc::new(WasmConnector::new(self.0.clone(), exports, name))),
             Ready::Extism(connector) => Some(Arc::new(connector.named(name))),
             Ready::Extractor(_) => None,
         }

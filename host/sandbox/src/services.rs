@@ -122,6 +122,12 @@ impl HostServices {
         Self { http, ..self }
     }
 
+    /// The same services with a memory that is not as it is committed: the page commits the difference.
+    #[must_use]
+    pub fn with_state_writes(self, writes: BTreeMap<String, Option<String>>) -> Self {
+        Self { state: Arc::new(StateBuffer::new(self.ledger.clone()).with_writes(writes)), ..self }
+    }
+
     /// The same services with nothing in the ledger, as a full traversal sees them.
     pub fn with_hidden_ledger(&self) -> Self {
         Self { ledger: Arc::new(HiddenLedger(self.ledger.clone())), ..self.clone() }

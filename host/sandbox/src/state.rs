@@ -13,21 +13,29 @@ use tributary_core::{
 
 /// Bytes of all keys and values of one source.
 pub const MAX_STATE_BYTES: usize = 64 << 10;
-const MAX_KEY_BYTES: usize = 256;
+pub(crate) const MAX_KEY_BYTES: usize = 256;
 /// Keys a page may touch; a removed key costs nothing of `MAX_STATE_BYTES`.
-const MAX_WRITES: usize = 1024;
+pub(crate) const MAX_WRITES: usize = 1024;
 
 /// The state one page sees and writes. The caller commits `into_writes` with the page.
 pub struct StateBuffer {
     ledger: Arc<dyn Ledger>,
     committed: OnceCell<BTreeMap<String, String>>,
     writes: Mutex<BTreeMap<String, Option<String>>>,
+    /// Writes that were there before the page's own.
+    carried: usize,
 }
 
 impl StateBuffer {
     /// Nothing written yet; the committed state is read when first asked for.
     pub fn new(ledger: Arc<dyn Ledger>) -> Self {
-        Self { ledger, committed: OnceCell::new(), writes: Mutex::default() }
+        Self { ledger, committed: OnceCell::new(), writes: Mutex::default(), carried: 0 }
+    }
+
+    /// The same, with what is written already: the page sees it and commits it with what it writes itself.
+    #[must_use]
+    pub fn with_writes(self, writes: BTreeMap<String, Option<String>>) -> Self {
+        Self { carried: writes.len(), writes: Mutex::new(writes), ..self }
     }
 
     /// The value of `key` as this page sees it.
@@ -49,7 +57,7 @@ impl StateBuffer {
         }
         let committed = self.committed().await?;
         let mut writes = self.overlay();
-        if !writes.contains_key(&key) && writes.len() >= MAX_WRITES {
+        if !writes.contains_key(&key) && writes.len() >= self.carried + MAX_WRITES {
             return Err(Failure::new(
                 Fault::TooLarge,
                 "too_many_state_writes",
@@ -102,6 +110,18 @@ mod tests {
         assert_eq!(state.get("b").await.unwrap(), None);
         let writes = state.into_writes();
         assert_eq!(writes, BTreeMap::from([("a".to_owned(), Some("1".to_owned())), ("b".to_owned(), None)]));
+    }
+
+    #[tokio::test]
+    async fn what_is_written_already_is_seen_counted_and_handed_over() {
+        let carried = BTreeMap::from([("a".to_owned(), Some("1".to_owned())), ("b".to_owned(), None)]);
+        let state = StateBuffer::new(Arc::new(EmptyLedger)).with_writes(carried);
+        assert_eq!(state.get("a").await.unwrap().as_deref(), Some("1"));
+        let full = "x".repeat(MAX_STATE_BYTES - 1);
+        assert_eq!(state.set("c".into(), Some(full)).await.unwrap_err().code, "state_full");
+        state.set("a".into(), Some("2".into())).await.unwrap();
+        let writes = state.into_writes();
+        assert_eq!(writes, BTreeMap::from([("a".to_owned(), Some("2".to_owned())), ("b".to_owned(), None)]));
     }
 
     #[tokio::test]

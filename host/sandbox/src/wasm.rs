@@ -1,40 +1,61 @@
 //! Connectors and extractors that are components.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use tributary_core::{
-    contract::{CheckItem, Descriptor, Extracted, Failure, Fault, Page, PullRequest},
+    contract::{BrowseRequest, CheckItem, Choices, Descriptor, Extracted, Failure, Fault, Page, PullRequest},
     hash::Sha256Hash,
 };
-use wasmtime::Store;
+use wasmtime::{Store, component::InstancePre};
 
 use crate::{
     bindings::{
+        browse::BrowsePluginPre,
         connector::ConnectorPluginPre,
         extractor::{ExtractorPlugin, ExtractorPluginPre},
+        upgrade::UpgradePluginPre,
     },
     blobs::Blob,
-    convert,
+    convert, gate,
     guest::Guest,
     limits::{CallLimits, Limiter},
-    plugin::{Connector, Extractor, ExtractorWorker},
+    plugin::{Connector, Extractor, ExtractorWorker, cannot_browse},
     sandbox::{Inner, short},
     services::HostServices,
     turn::Turn,
 };
 
+/// What a component exports as a connector, type-checked.
+#[derive(Clone)]
+pub(crate) struct ConnectorExports {
+    connector: ConnectorPluginPre<Guest>,
+    upgrade: Option<UpgradePluginPre<Guest>>,
+    browse: Option<BrowsePluginPre<Guest>>,
+}
+
+impl ConnectorExports {
+    pub(crate) fn new(pre: InstancePre<Guest>) -> wasmtime::Result<Self> {
+        let has = |interface| gate::exports(pre.component(), interface);
+        Ok(Self {
+            upgrade: has("upgrade").then(|| UpgradePluginPre::new(pre.clone())).transpose()?,
+            browse: has("browse").then(|| BrowsePluginPre::new(pre.clone())).transpose()?,
+            connector: ConnectorPluginPre::new(pre)?,
+        })
+    }
+}
+
 /// An installed connector. Every call gets an instance of its own.
 #[derive(Clone)]
 pub struct WasmConnector {
     sandbox: Arc<Inner>,
-    pre: ConnectorPluginPre<Guest>,
+    exports: ConnectorExports,
     name: String,
 }
 
 impl WasmConnector {
-    pub(crate) fn new(sandbox: Arc<Inner>, pre: ConnectorPluginPre<Guest>, name: String) -> Self {
-        Self { sandbox, pre, name }
+    pub(crate) fn new(sandbox: Arc<Inner>, exports: ConnectorExports, name: String) -> Self {
+        Self { sandbox, exports, name }
     }
 
     async fn begin(&self, limits: CallLimits, services: Option<HostServices>) -> Result<(Turn, Store<Guest>), Failure> {
@@ -50,7 +71,7 @@ impl Connector for WasmConnector {
         let (turn, mut store) = self.begin(self.sandbox.options.describe, None).await?;
         let raw = turn
             .run(async {
-                let plugin = self.pre.instantiate_async(&mut store).await?;
+                let plugin = self.exports.connector.instantiate_async(&mut store).await?;
                 plugin.tributary_connector_connector().call_describe(&mut store).await
             })
             .await?;
@@ -62,7 +83,7 @@ impl Connector for WasmConnector {
         let config = config.to_owned();
         let raw = turn
             .run(async {
-                let plugin = self.pre.instantiate_async(&mut store).await?;
+                let plugin = self.exports.connector.instantiate_async(&mut store).await?;
                 plugin.tributary_connector_connector().call_check(&mut store, &config).await
             })
             .await?;
@@ -77,12 +98,56 @@ impl Connector for WasmConnector {
         let asked = convert::request(request, limits.deadline_ms);
         let raw = turn
             .run(async {
-                let plugin = self.pre.instantiate_async(&mut store).await?;
+                let plugin = self.exports.connector.instantiate_async(&mut store).await?;
                 plugin.tributary_connector_connector().call_pull(&mut store, &asked).await
             })
             .await?;
         services.meter.add(0);
         convert::page(raw?, request, &services.blobs)
+    }
+
+    async fn upgrade_config(&self, from_version: &str, config: &str) -> Result<String, Failure> {
+        let config = config.to_owned();
+        let Some(pre) = &self.exports.upgrade else { return Ok(config) };
+        let (turn, mut store) = self.begin(self.sandbox.options.upgrade, None).await?;
+        let raw = turn
+            .run(async {
+                let plugin = pre.instantiate_async(&mut store).await?;
+                plugin.tributary_connector_upgrade().call_upgrade_config(&mut store, from_version, &config).await
+            })
+            .await?;
+        convert::config(raw?)
+    }
+
+    async fn upgrade_state(
+        &self,
+        from_version: &str,
+        state: BTreeMap<String, String>,
+    ) -> Result<Option<BTreeMap<String, String>>, Failure> {
+        let Some(pre) = &self.exports.upgrade else { return Ok(Some(state)) };
+        let (turn, mut store) = self.begin(self.sandbox.options.upgrade, None).await?;
+        let entries: Vec<_> = state.into_iter().collect();
+        let raw = turn
+            .run(async {
+                let plugin = pre.instantiate_async(&mut store).await?;
+                plugin.tributary_connector_upgrade().call_upgrade_state(&mut store, from_version, &entries).await
+            })
+            .await?;
+        raw?.map(convert::state).transpose()
+    }
+
+    async fn browse(&self, request: &BrowseRequest, services: &HostServices) -> Result<Choices, Failure> {
+        let Some(pre) = &self.exports.browse else { return Err(cannot_browse()) };
+        let (turn, mut store) = self.begin(self.sandbox.options.browse, Some(services.clone())).await?;
+        let BrowseRequest { config, pointer, at, after } = request;
+        let raw = turn
+            .run(async {
+                let plugin = pre.instantiate_async(&mut store).await?;
+                let browse = plugin.tributary_connector_browse();
+                browse.call_browse(&mut store, config, pointer, at.as_deref(), after.as_deref()).await
+            })
+            .await?;
+        convert::choices(raw?)
     }
 }
 

@@ -6,6 +6,7 @@ mod guests;
 mod support;
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     process::Command,
     sync::{Arc, Mutex},
@@ -19,7 +20,7 @@ use guests::{connector, eight, module, saying};
 use serde_json::{Value, json};
 use support::{files, request, services, services_over, text};
 use tributary_core::{
-    contract::{Change, CheckStatus, Failure, Fault, Next, Page},
+    contract::{BrowseRequest, Change, CheckStatus, Failure, Fault, Next, Page},
     http::{Http, HttpRequest, HttpResponse},
 };
 use tributary_sandbox::{Connector, HostServices, Kind, Sandbox, SandboxOptions, with_manifest};
@@ -561,6 +562,36 @@ async fn of_wasi_there_is_a_clock_chance_output_and_nothing_else() {
 }
 
 /// Built from its sources with npm, which takes a while and needs a registry.
+#[tokio::test]
+async fn a_module_may_carry_sources_over_and_offer_choices() {
+    let plain = installed(saying("{}")).await;
+    assert_eq!(plain.upgrade_config("0.9.0", "{\"a\":1}").await.unwrap(), "{\"a\":1}");
+    let state = BTreeMap::from([("mark".to_owned(), "7".to_owned())]);
+    assert_eq!(plain.upgrade_state("0.9.0", state.clone()).await.unwrap(), Some(state.clone()));
+    let request = BrowseRequest { config: "{}".to_owned(), pointer: "/shop".to_owned(), ..BrowseRequest::default() };
+    assert_eq!(plain.browse(&request, &services()).await.unwrap_err().code, "browse_unsupported");
+
+    let (config, state_text) = (r#"{"store": "one"}"#, r#"{"mark2": "7"}"#);
+    let choices = r#"{"items": [{"value": "one", "title": "One", "opens": "1"}, {"title": "More"}], "next": "2"}"#;
+    let answers = |name: &str, text: &str| {
+        format!(
+            r#"(func (export "{name}") (result i32)
+                (call $answer (call $block (i32.const ${text}) (i32.const ${text}.len))) (i32.const 0))"#
+        )
+    };
+    let hooks = [("upgrade_config", "CONFIG"), ("upgrade_state", "STATE"), ("browse", "CHOICES")];
+    let hooks: String = hooks.iter().map(|(name, text)| answers(name, text)).collect();
+    let texts = [("CONFIG", config), ("STATE", state_text), ("CHOICES", choices)];
+    let able = installed(connector(&texts, &format!("(i32.const 1)) {hooks} (func (export \"more\")"))).await;
+    assert_eq!(able.upgrade_config("0.9.0", "{}").await.unwrap(), r#"{"store":"one"}"#);
+    let carried = BTreeMap::from([("mark2".to_owned(), "7".to_owned())]);
+    assert_eq!(able.upgrade_state("0.9.0", state).await.unwrap(), Some(carried));
+    let found = able.browse(&request, &services()).await.unwrap();
+    let (first, second) = (&found.items[0], &found.items[1]);
+    assert_eq!((first.value.as_ref(), first.opens.as_deref()), (Some(&json!("one")), Some("1")));
+    assert_eq!((second.value.as_ref(), found.next.as_deref()), (None, Some("2")));
+}
+
 #[tokio::test]
 async fn a_connector_in_assemblyscript_reads_pages() {
     if std::env::var_os("TRIBUTARY_TEST_FULL").is_none() {

@@ -11,6 +11,7 @@ mod record;
 mod schedule;
 mod secrets;
 mod serve;
+mod source;
 mod sync;
 mod user;
 mod workspace;
@@ -47,6 +48,8 @@ enum Command {
     Secrets(secrets::Secrets),
     /// Write, test and look at connectors; install them into a server
     Plugin(plugin::Plugin),
+    /// See what a source's configuration may say
+    Source(source::Source),
     /// Look at a sync that was recorded
     Sync(sync::Sync),
     /// Configurations of the api connector for well-known shops, trackers and feeds
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Schedule(schedule) => schedule.run(),
         Command::Secrets(secrets) => secrets.run(),
         Command::Plugin(plugin) => plugin.run(),
+        Command::Source(source) => source.run(),
         Command::Sync(sync) => sync.run(),
         Command::Recipe(recipe) => recipe.run(),
         Command::Openapi => openapi::run(),

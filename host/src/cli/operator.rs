@@ -32,6 +32,7 @@ pub(super) struct Common {
 pub(super) struct Operator {
     pub db: Db,
     pub auth: Auth,
+    pub vault: Arc<Vault>,
     pub clock: Arc<dyn Clock>,
     pub config: Config,
     json: bool,
@@ -47,8 +48,8 @@ impl Common {
             .context("this database has another schema; start this version of `tributary serve` on it once")?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let vault = Arc::new(Vault::open(db.clone(), clock.clone(), &config).await?);
-        let auth = Auth::open(db.clone(), clock.clone(), config.environment, vault).await?;
-        Ok(Operator { db, auth, clock, config, json: self.json })
+        let auth = Auth::open(db.clone(), clock.clone(), config.environment, vault.clone()).await?;
+        Ok(Operator { db, auth, vault, clock, config, json: self.json })
     }
 }
 
@@ -112,6 +113,11 @@ impl Operator {
         });
         println!("{table}");
         Ok(())
+    }
+
+    /// Whether JSON is wanted.
+    pub(super) fn json(&self) -> bool {
+        self.json
     }
 
     /// One thing: a sentence for people, or the thing as JSON.

@@ -182,6 +182,8 @@ pub(super) struct InstalledAnswer {
     connector: Connector,
     /// Sources that used another version and use this one from now on. What they have is read again by their next run.
     moved_sources: u64,
+    /// Of these, whose configuration the connector carried over to another one.
+    carried_configs: u64,
 }
 
 /// A component as a body.
@@ -242,7 +244,12 @@ pub(super) async fn install(
     };
     let installed = app.plugins.install(package, &principal.label(), Some(COMPILE_PATIENCE)).await?;
     let connector = Connector::for_admin(&app, installed.connector).await?;
-    Ok((StatusCode::CREATED, Body(InstalledAnswer { connector, moved_sources: installed.moved_sources })))
+    let answer = InstalledAnswer {
+        connector,
+        moved_sources: installed.moved_sources,
+        carried_configs: installed.carried_configs,
+    };
+    Ok((StatusCode::CREATED, Body(answer)))
 }
 
 /// What an installed connector may reach.
@@ -321,6 +328,7 @@ impl From<Refused> for ApiError {
                 });
                 faults.fold(conflict("config_mismatch"), |problem, (pointer, fault)| problem.at(pointer, fault))
             }
+            Refused::CarriedTooLong { .. } => later("carried_too_long", detail),
             Refused::Unsettled(_) => conflict("conflict"),
             Refused::Host(_) => unprocessable("invalid_host").at("/hosts", detail.clone()),
             Refused::Unknown(_) => Self::not_found("connector"),

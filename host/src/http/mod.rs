@@ -6,6 +6,7 @@ mod access;
 mod audit;
 mod audited;
 mod auth;
+mod browse;
 mod chat;
 mod client_ip;
 mod connectors;
@@ -181,6 +182,7 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
                 .routes(routes!(source_life::restore))
                 .routes(routes!(source_life::copy))
                 .routes(routes!(sources::check))
+                .routes(routes!(browse::browse))
                 .routes(routes!(sources::sync))
                 .routes(routes!(schedules::pause))
                 .routes(routes!(schedules::resume))

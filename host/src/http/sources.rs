@@ -261,6 +261,7 @@ impl From<sources::Error> for ApiError {
             sources::Error::NameTaken(_) => {
                 Self::new(StatusCode::CONFLICT, "name_taken", detail.clone()).at("/name", detail)
             }
+            sources::Error::NothingToChoose(_) => unprocessable("browse_unsupported", "/pointer"),
             sources::Error::Quarantined(_) => Self::new(StatusCode::CONFLICT, "connector_quarantined", detail),
             sources::Error::NotDeleted => Self::new(StatusCode::CONFLICT, "not_deleted", detail),
             sources::Error::NothingToCopy => Self::new(StatusCode::CONFLICT, "nothing_to_copy", detail),

@@ -1,11 +1,12 @@
 //! Ingestion: from what a connector or a caller gives to committed documents.
 //!
-//! `intake` validates and normalises; `sync` drives a run page by page, `page` looks at each; `push` takes documents over the API.
-//! Nothing a connector returns is trusted before `intake` has seen it.
+//! `intake` validates and normalises; `sync` drives a run page by page, `page` looks at each, `carry` takes over what another version
+//! remembered; `push` takes documents over the API. Nothing a connector returns is trusted before `intake` has seen it.
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod bad_days;
+mod carry;
 mod intake;
 mod page;
 mod push;

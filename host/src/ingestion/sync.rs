@@ -3,7 +3,7 @@
 //! Kill the host anywhere and the next worker goes on from the last committed cursor. Every transaction proves the lease first,
 //! so a worker that lost it can do no harm.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use tokio::time::{Instant as Elapsed, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use tributary_sandbox::HostServices;
 use tributary_store::{BegunRun, Db, FinishRun, Heartbeat, NewRun, PageCommit, Prune, QUARANTINED, TenantDb};
 
 use super::{
-    Intake, page,
+    Intake, carry, page,
     retry::{self, Verdict},
     stage::{StageLimits, Stages},
 };
@@ -176,9 +176,17 @@ impl Syncs {
         if let Some(traversal) = run.traversal {
             return self.finish(tenant, lease, &run, traversal).await;
         }
+        let other = if page_no == 0 { tenant.state_of_another_version(&run).await? } else { None };
+        let mut carried = match other {
+            Some((version, state)) => {
+                carry::over(&*ready.connector, &run, &version, state).await.map_err(Stop::Failed)?
+            }
+            None => BTreeMap::new(),
+        };
         let traversal = loop {
             let services = HostServices::new(files.clone(), ledger.clone(), meter.clone(), source.name.clone())
-                .with_http(http.clone());
+                .with_http(http.clone())
+                .with_state_writes(mem::take(&mut carried));
             let request = PullRequest {
                 config: config.clone(),
                 cursor: cursor.clone(),

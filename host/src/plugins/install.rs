@@ -1,13 +1,18 @@
 //! Installing a connector on a running server: what is checked before anything of it is recorded.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tributary_core::{SourceId, WorkspaceId, contract::Descriptor, hash::Sha256Hash, source::Source};
+use tokio::time::Instant;
+use tributary_core::{SourceId, WorkspaceId, hash::Sha256Hash};
 use tributary_sandbox::InstallError;
-use tributary_store::{InstalledConnector, NewComponent, Usage};
+use tributary_store::{CarriedConfig, InstalledConnector, NewComponent, Usage};
 
-use super::{Compiled, Plugins, Refused, SHIPPED, manage};
+use super::{
+    Compiled, Plugins, Refused, SHIPPED,
+    carry::{Carried, Carrier},
+    manage,
+};
 use crate::sources::{FieldFault, config_schema};
 
 /// Sources that do not fit, named in one refusal.
@@ -16,6 +21,10 @@ pub(super) const MOST_MISFITS: usize = 20;
 const SLICE: i64 = 200;
 /// Sources may change while they are looked at; so often it is begun again.
 const MOST_TRIES: usize = 5;
+/// For a connector to carry all configurations over, when nobody waits for an answer.
+const CARRY_PATIENCE: Duration = Duration::from_secs(600);
+/// The same, when somebody does.
+const CARRY_PATIENCE_ASKED: Duration = Duration::from_secs(20);
 
 /// A component and what is said about it.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +46,8 @@ pub struct Installed {
     pub connector: InstalledConnector,
     /// Sources that use it from now on, where they used another version before.
     pub moved_sources: u64,
+    /// Of these, whose configuration the connector carried over to another one.
+    pub carried_configs: u64,
 }
 
 /// A source whose configuration does not fit a connector that was to be installed.
@@ -80,8 +91,17 @@ impl Plugins {
             return Err(Refused::Shipped(id.clone()));
         }
         let grant_hosts = manage::grantable(descriptor, &grant_hosts)?;
+        // Both together are done before the request is over.
+        let patience = patience.map_or(CARRY_PATIENCE, |patience| CARRY_PATIENCE_ASKED.min(patience));
+        let mut carrier = Carrier {
+            connector: compiled.connector.clone(),
+            digest: digest.clone(),
+            descriptor: descriptor.clone(),
+            deadline: Instant::now() + patience,
+            before: HashMap::new(),
+        };
         for _ in 0..MOST_TRIES {
-            let checked = self.check_sources(descriptor).await?;
+            let (checked, carried) = self.check_sources(&mut carrier).await?;
             let new = NewComponent {
                 digest: digest.clone(),
                 bytes: &wasm,
@@ -90,6 +110,7 @@ impl Plugins {
                 by: by.to_owned(),
                 signed_by: signed_by.clone(),
                 checked,
+                carried: &carried,
                 now: self.clock.now(),
             };
             if let Some((connector, moved_sources)) = self.db.system().install_component(new).await? {
@@ -99,10 +120,11 @@ impl Plugins {
                     version,
                     digest,
                     sources = moved_sources,
+                    carried = carried.len(),
                     by,
                     "a connector was installed"
                 );
-                return Ok(Installed { connector, moved_sources });
+                return Ok(Installed { connector, moved_sources, carried_configs: carried.len() as u64 });
             }
         }
         Err(Refused::Unsettled(id.clone()))
@@ -128,39 +150,54 @@ impl Plugins {
         compiled.map_err(Refused::Component)
     }
 
-    /// Holds the configuration of every source of the id against the schema.
-    async fn check_sources(&self, descriptor: &Descriptor) -> Result<Usage, Refused> {
-        let schema = descriptor.config_schema.clone();
+    /// Has the connector carry over the configuration of every source of its id, and holds what comes of it against its schema.
+    async fn check_sources(&self, carrier: &mut Carrier) -> Result<(Usage, Vec<CarriedConfig>), Refused> {
+        let schema = carrier.descriptor.config_schema.clone();
+        let id = carrier.descriptor.id.clone();
         let validator = in_time(move || config_schema::validator(&schema)).await?;
         let validator = Arc::new(validator.map_err(|error| Refused::Schema(error.to_string()))?);
-        let (mut found, mut misfits, mut after) = (Usage::default(), Vec::new(), None);
+        let (mut found, mut fitting, mut misfits, mut after) = (Usage::default(), Vec::new(), Vec::new(), None);
         loop {
-            let page = self.db.system().connector_sources(&descriptor.id, after, SLICE).await?;
+            let page = self.db.system().connector_sources(&id, after, SLICE).await?;
             after = page.items.last().map(|(workspace, source)| (*workspace, source.id));
             found.sources += page.items.len() as i64;
             found.revisions += page.items.iter().map(|(_, source)| source.config_revision).sum::<i64>();
             let validator = validator.clone();
-            let more = page.more;
-            let looked = in_time(move || {
-                let misfit = |(workspace, source): (WorkspaceId, Source)| {
-                    let faults = config_schema::faults_by(&validator, &source.config);
-                    (!faults.is_empty()).then_some(Misfit { workspace, source: source.id, name: source.name, faults })
-                };
-                page.items.into_iter().filter_map(misfit).collect::<Vec<_>>()
-            });
-            misfits.extend(looked.await?);
-            if misfits.len() >= MOST_MISFITS || !more {
+            let carried = carrier.carry(self, page.items).await?;
+            let looked = in_time(move || carried.into_iter().map(|one| fits(&validator, one)).collect::<Vec<_>>());
+            for one in looked.await? {
+                match one {
+                    Ok(carried) => fitting.extend(carried),
+                    Err(misfit) => misfits.push(misfit),
+                }
+            }
+            if misfits.len() >= MOST_MISFITS || !page.more {
                 break;
             }
         }
         misfits.truncate(MOST_MISFITS);
         if misfits.is_empty() {
-            Ok(found)
+            Ok((found, fitting))
         } else {
-            let (id, version) = (descriptor.id.clone(), descriptor.version.clone());
-            Err(Refused::Misfits { id, version, misfits })
+            Err(Refused::Misfits { id, version: carrier.descriptor.version.clone(), misfits })
         }
     }
+}
+
+/// The source's other configuration, when it has one and it fits.
+fn fits(validator: &jsonschema::Validator, carried: Carried) -> Result<Option<CarriedConfig>, Misfit> {
+    let Carried { workspace, source, config } = carried;
+    let (config, faults) = match config {
+        Ok(config) => {
+            let faults = config_schema::faults_by(validator, config.as_ref().unwrap_or(&source.config));
+            (config, faults)
+        }
+        Err(fault) => (None, vec![fault]),
+    };
+    if !faults.is_empty() {
+        return Err(Misfit { workspace, source: source.id, name: source.name, faults });
+    }
+    Ok(config.map(|config| CarriedConfig { workspace, source: source.id, config }))
 }
 
 /// What a stranger's schema makes of configurations, unless it takes too long.

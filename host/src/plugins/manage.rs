@@ -55,6 +55,16 @@ pub enum Refused {
         /// The first of them.
         misfits: Vec<Misfit>,
     },
+    /// It does not come to an end with them.
+    #[error(
+        "{id} {version} was not installed: the configurations of its sources could not be carried over to it in time; install it with `tributary plugin install`, which waits longer"
+    )]
+    CarriedTooLong {
+        /// The connector.
+        id: String,
+        /// The version that was to be installed.
+        version: String,
+    },
     /// They change faster than they can be looked at.
     #[error("sources of the connector {0} were changed while they were checked; try again")]
     Unsettled(String),

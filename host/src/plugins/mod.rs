@@ -4,6 +4,7 @@
 //! whoever needs one waits for it here. Others an administrator installs while the server runs: what is installed is asked of the
 //! record each time, so that every host knows of it at once, and a component is fetched and compiled where it is first needed.
 
+mod carry;
 mod credential_names;
 mod grants;
 mod install;

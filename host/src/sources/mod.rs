@@ -1,5 +1,6 @@
 //! Sources: making and changing them, and asking for a sync.
 
+mod browse;
 pub(crate) mod config_schema;
 mod life;
 mod schedules;
@@ -26,6 +27,7 @@ use crate::{
     wake::Wake,
 };
 
+pub use browse::Browse;
 pub use life::purge;
 pub use schedules::{LocalTime, Outlook};
 
@@ -81,6 +83,9 @@ pub enum Error {
     /// Push sources have nothing to sync.
     #[error("documents are pushed into this source; there is nothing to sync")]
     NothingToSync,
+    /// There is nothing to choose from.
+    #[error("{0}")]
+    NothingToChoose(String),
     /// No run may use its connector.
     #[error("{0}")]
     Quarantined(String),
@@ -299,6 +304,11 @@ impl Sources {
         if !faults.is_empty() {
             return Err(Error::InvalidConfig { connector: descriptor.id.clone(), faults });
         }
+        self.accept_roots(descriptor, config)
+    }
+
+    /// What a configuration names is there to be read.
+    fn accept_roots(&self, descriptor: &Descriptor, config: &Value) -> Result<(), Error> {
         for pointer in &descriptor.roots {
             let Some(root) = config.pointer(pointer).and_then(Value::as_str) else { continue };
             if !self.grants.has_root(root) {

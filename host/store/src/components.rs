@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+use serde_json::Value;
 use sqlx::types::Json;
 use tributary_core::{Instant, SourceId, WorkspaceId, citation::ConnectorRef, contract::Descriptor, source::Source};
 use uuid::Uuid;
@@ -15,8 +17,8 @@ use crate::{
     dialect::q,
     error::{Error, Result},
     quarantine,
-    rows::{Page, limited, refuse_nul},
-    sources,
+    rows::{Page, json_list, limited, refuse_nul},
+    sources::{self, refuse_nul_in_json},
     tenant::SystemDb,
 };
 
@@ -37,8 +39,28 @@ pub struct NewComponent<'a> {
     pub signed_by: Option<String>,
     /// The sources whose configuration was found to fit it.
     pub checked: Usage,
+    /// Configurations that sources get with it.
+    pub carried: &'a [CarriedConfig],
     /// Now.
     pub now: Instant,
+}
+
+/// A source's configuration for another version of its connector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CarriedConfig {
+    /// Its workspace.
+    pub workspace: WorkspaceId,
+    /// Which.
+    pub source: SourceId,
+    /// All of it.
+    pub config: Value,
+}
+
+#[derive(Serialize)]
+struct CarriedRow<'a> {
+    workspace_id: Uuid,
+    source_id: Uuid,
+    config: &'a Value,
 }
 
 /// What uses a connector: changes whenever a source of it is made, deleted, restored or gets another configuration.
@@ -99,6 +121,27 @@ async fn adopt(cx: &mut Cx, connector: &ConnectorRef, now: Instant) -> Result<u6
     Ok(moved)
 }
 
+/// Gives sources their other configurations; a run that is between two pages under the old one starts again.
+async fn carry(cx: &mut Cx, id: &str, carried: &[CarriedConfig]) -> Result<()> {
+    if carried.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = carried
+        .iter()
+        .map(|one| CarriedRow { workspace_id: one.workspace.0, source_id: one.source.0, config: &one.config })
+        .collect();
+    q!(
+        cx,
+        execute,
+        "UPDATE source SET config = c.config, config_revision = config_revision + 1
+         FROM {rows $1: workspace_id uuid, source_id uuid, config json} AS c
+         WHERE source.workspace_id = c.workspace_id AND source.id = c.source_id AND source.connector_id = $2",
+        json_list(&rows)?,
+        id
+    )?;
+    Ok(())
+}
+
 impl SystemDb {
     /// Moves every source of a connector that is pinned to another digest to this one, with the runs that still wait for a worker.
     ///
@@ -110,12 +153,14 @@ impl SystemDb {
         Ok(moved)
     }
 
-    /// Installs a component, which becomes the current one of its id, and moves the id's sources to it; how many is answered with it.
+    /// Installs a component, which becomes the current one of its id, and moves the id's sources to it, with the configurations that
+    /// were carried over; how many moved is answered with it.
     /// `None` when the sources changed since they were checked: check them again.
     ///
     /// What was granted to the version before stays granted. A component that is installed again keeps its quarantine.
     pub async fn install_component(&self, new: NewComponent<'_>) -> Result<Option<(InstalledConnector, u64)>> {
         refuse_nul(new.grant_hosts.iter().map(String::as_str))?;
+        new.carried.iter().try_for_each(|one| refuse_nul_in_json(&one.config))?;
         let id = &new.descriptor.id;
         let connector = ConnectorRef { id: id.clone(), version: new.descriptor.version.clone(), digest: new.digest };
         let mut cx = self.write().await?;
@@ -130,6 +175,7 @@ impl SystemDb {
         if usage(&mut cx, id).await? != new.checked {
             return Ok(None);
         }
+        carry(&mut cx, id, new.carried).await?;
         let before = connectors::current(&mut cx, id).await?;
         let mut granted = before.as_ref().and_then(|before| before.granted_hosts.clone()).unwrap_or_default();
         for host in new.grant_hosts {

@@ -11,8 +11,10 @@ use tributary_core::{
     ledger::Ledger,
     run::{Run, RunKind},
 };
+use uuid::Uuid;
 
 use crate::{
+    db::Cx,
     dialect::q,
     error::{Error, Result},
     preview, retries,
@@ -43,6 +45,25 @@ struct Asked<'a> {
 }
 
 impl TenantDb {
+    /// What the source of a run remembers, and the version of its connector that wrote it, when that was another than the run's: the
+    /// one of the last run that committed a page.
+    pub async fn state_of_another_version(&self, run: &Run) -> Result<Option<(String, BTreeMap<String, String>)>> {
+        let mut cx = self.read().await?;
+        let last = q!(
+            cx,
+            fetch_optional as (String, String),
+            "SELECT connector_version, connector_digest FROM run
+             WHERE workspace_id = $1 AND source_id = $2 AND id < $3 AND kind IN ('sync', 'full') AND page_no > 0
+             ORDER BY id DESC LIMIT 1",
+            self.key(),
+            run.source_id.0,
+            run.id.0
+        )?;
+        let Some((version, _)) = last.filter(|(_, digest)| *digest != run.connector.digest) else { return Ok(None) };
+        let entries = entries(&mut cx, self.key(), run.source_id).await?;
+        Ok((!entries.is_empty()).then_some((version, entries)))
+    }
+
     /// The ledger of a run, under the basis that its pages are committed with.
     pub fn ledger(&self, run: &Run, basis: String) -> RunLedger {
         RunLedger {
@@ -93,14 +114,7 @@ impl RunLedger {
 
     async fn entries(&self) -> Result<BTreeMap<String, String>> {
         let mut cx = self.tenant.read().await?;
-        let rows = q!(
-            cx,
-            fetch_all as (String, String),
-            "SELECT entry_key, entry_value FROM connector_state WHERE workspace_id = $1 AND source_id = $2",
-            self.tenant.key(),
-            self.source_id.0
-        )?;
-        let mut entries: BTreeMap<_, _> = rows.into_iter().collect();
+        let mut entries = entries(&mut cx, self.tenant.key(), self.source_id).await?;
         if let Some(run) = self.dry_run {
             for (key, value) in preview::state(&mut cx, self.tenant.key(), run).await? {
                 match value {
@@ -111,6 +125,17 @@ impl RunLedger {
         }
         Ok(entries)
     }
+}
+
+async fn entries(cx: &mut Cx, workspace: Uuid, source: SourceId) -> Result<BTreeMap<String, String>> {
+    let rows = q!(
+        cx,
+        fetch_all as (String, String),
+        "SELECT entry_key, entry_value FROM connector_state WHERE workspace_id = $1 AND source_id = $2",
+        workspace,
+        source.0
+    )?;
+    Ok(rows.into_iter().collect())
 }
 
 #[async_trait]

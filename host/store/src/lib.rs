@@ -70,7 +70,7 @@ pub use api_keys::{ApiKey, KeyRotation, KeyUsage, KeyUse, NextKey};
 pub use audit::{AuditCheck, AuditEvent, AuditFault, AuditFilter, AuditOutcome, NewAuditEvent};
 pub use chat::{Message, NewAnswer, NewQuestion, Question, Role};
 pub use claim::{Claimed, Claimer};
-pub use components::{NewComponent, Removal, Usage};
+pub use components::{CarriedConfig, NewComponent, Removal, Usage};
 pub use connectors::{InstalledConnector, Quarantine};
 pub use credentials::{Credential, SealedValue};
 pub use db::{Db, Durability, Engine, Options, QUEUE_CONNECTIONS};

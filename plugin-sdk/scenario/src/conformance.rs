@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::{
-    About, Answer, Failure, Outcome, PullLimits, Record, Report, Scenario, Subject, World, faults, folders::Folders,
-    play::Stage, pull_all, script::Script, world::Spoil,
+    About, Answer, Failure, Outcome, PullLimits, Record, Report, Scenario, Subject, World, browsing, faults,
+    folders::Folders, play::Stage, pull_all, script::Script, world::Spoil,
 };
 
 /// Requests of a run that are spoiled, one after the other.
@@ -20,6 +20,7 @@ const MOST_SPOILED: usize = 8;
 /// - Answers that a source gives on a bad day, one for each request, become failures of the right kind: 401, 403, 429, 500,
 ///   none in time, too long a one, one of another shape and half of one. Nothing is deleted and nothing panics.
 /// - It asks no host that its descriptor does not name.
+/// - What it offers to choose from ends, and the schema takes each value.
 pub fn conformance(subject: &dyn Subject, scenario: &Scenario) -> Report {
     let mut report = Report { name: format!("conformance: {}", scenario.name), ..Report::default() };
     if let Err(problem) = examine(subject, scenario, &mut report.problems) {
@@ -65,6 +66,8 @@ fn examine(subject: &dyn Subject, scenario: &Scenario, problems: &mut Vec<String
     examiner.small_pages(&known, problems);
     examiner.second_run(&known, problems);
     examiner.bad_days(&known, problems);
+    let world = || Arc::new(examiner.stage.world(examiner.script.clone(), known.clone()));
+    problems.extend(browsing::problems(subject, &about, config, &world)?);
     Ok(())
 }
 

@@ -9,6 +9,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod browsing;
 mod conformance;
 mod expect;
 mod file;
@@ -27,7 +28,9 @@ pub use file::{
     Exchange, Expected, ExpectedDocument, FileContent, Files, Known, OneOrMany, Request, Response, Run, Scenario,
 };
 pub use hosts::{host_of, may_reach, resolved};
-pub use model::{About, Change, Checked, Document, Failure, Next, Page, Pull, Subject, joined};
+pub use model::{
+    About, Browse, Change, Checked, Choice, Choices, Document, Failure, Next, Page, Pull, Subject, joined,
+};
 pub use play::{Report, find_scenarios, play};
 pub use record::{Committed, Record};
 pub use run::{Outcome, PullLimits, pull_all};

@@ -75,6 +75,8 @@ pub struct About {
     pub hosts: Vec<String>,
     /// JSON pointers.
     pub roots: Vec<String>,
+    /// It offers values to choose from.
+    pub browses: bool,
 }
 
 /// A document of a page.
@@ -196,6 +198,35 @@ pub struct Checked {
     pub config_pointer: Option<String>,
 }
 
+/// Where somebody looks for a value of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Browse {
+    /// JSON pointer to the field.
+    pub pointer: String,
+    /// What a choice opens.
+    pub at: Option<String>,
+    /// `next` of the page before.
+    pub after: Option<String>,
+}
+
+/// One of the values there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// JSON text; none only leads to others.
+    pub value: Option<String>,
+    /// What lies under it.
+    pub opens: Option<String>,
+}
+
+/// A page of choices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// Some of them.
+    pub items: Vec<Choice>,
+    /// What to ask for to see more of the same.
+    pub next: Option<String>,
+}
+
 /// A connector, whatever it is made of. Every call ends by itself: what panics, traps or takes too long is a [`Failure`].
 pub trait Subject {
     /// What it says about itself.
@@ -203,6 +234,9 @@ pub trait Subject {
 
     /// Tries a configuration in this world.
     fn check(&self, config: &str, world: &Arc<World>) -> Result<Vec<Checked>, Failure>;
+
+    /// Values to choose from for a field, in this world.
+    fn browse(&self, config: &str, request: &Browse, world: &Arc<World>) -> Result<Choices, Failure>;
 
     /// The next page in this world.
     fn pull(&self, request: &Pull, world: &Arc<World>) -> Result<Page, Failure>;

@@ -42,6 +42,7 @@ impl<C: Connector> Subject for Native<C> {
             config_schema: descriptor.config_schema,
             hosts: descriptor.hosts,
             roots: descriptor.roots,
+            browses: descriptor.capabilities.contains(crate::Capabilities::BROWSE),
         })
     }
 
@@ -59,6 +60,19 @@ impl<C: Connector> Subject for Native<C> {
             config_pointer: item.config_pointer,
         };
         Ok(items.into_iter().map(checked).collect())
+    }
+
+    fn browse(
+        &self,
+        config: &str,
+        request: &scenario::Browse,
+        world: &Arc<World>,
+    ) -> Result<scenario::Choices, scenario::Failure> {
+        let scenario::Browse { pointer, at, after } = request.clone();
+        let request = crate::Browse { pointer, at, after };
+        let choices = caught(|| crate::browse::<C>(&host(world, false), config, &request))?;
+        let choice = |choice: crate::Choice| scenario::Choice { value: choice.value, opens: choice.opens };
+        Ok(scenario::Choices { items: choices.items.into_iter().map(choice).collect(), next: choices.next })
     }
 
     fn pull(&self, request: &scenario::Pull, world: &Arc<World>) -> Result<scenario::Page, scenario::Failure> {

@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod browse;
 mod check;
 mod config;
 mod cursor;
@@ -15,7 +16,7 @@ mod scope;
 mod walk;
 
 use tributary_plugin_sdk::{
-    Capabilities, CheckItem, Connector, Descriptor, Failure, Host, Page, PullRequest, export_connector,
+    Browse, Capabilities, CheckItem, Choices, Connector, Descriptor, Failure, Host, Page, PullRequest, export_connector,
 };
 
 pub use config::{Config, CsvConfig, HtmlConfig, JsonConfig, RowsAs};
@@ -34,7 +35,7 @@ impl Connector for FileConnector {
             config_schema: config::SCHEMA.into(),
             hosts: Vec::new(),
             roots: vec!["/root".into()],
-            capabilities: Capabilities::INCREMENTAL,
+            capabilities: Capabilities::INCREMENTAL | Capabilities::BROWSE,
         }
     }
 
@@ -44,6 +45,10 @@ impl Connector for FileConnector {
 
     fn pull(host: &dyn Host, config: Config, request: &PullRequest) -> Result<Page, Failure> {
         pull::pull(host, &config, request)
+    }
+
+    fn browse(host: &dyn Host, config: serde_json::Value, request: &Browse) -> Result<Choices, Failure> {
+        browse::browse(host, &config, request)
     }
 }
 

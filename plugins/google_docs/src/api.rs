@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     error,
     id::is_id,
-    wire::{About, ChangeList, Drive, FILE_FIELDS, File, FileList, StartPageToken},
+    wire::{About, ChangeList, Drive, DriveList, FILE_FIELDS, File, FileList, StartPageToken},
 };
 
 /// The one scope that everything here needs; the Docs API takes it as well.
@@ -59,6 +59,18 @@ impl<'a> Api<'a> {
         Ok(drive.clipped())
     }
 
+    /// The shared drives that the account is a member of.
+    pub(crate) fn shared_drives(&self, token: Option<&str>, page_size: u32) -> Result<DriveList, Failure> {
+        let page_size = page_size.to_string();
+        let mut parameters = vec![("fields", "kind,nextPageToken,drives(id,name)"), ("pageSize", page_size.as_str())];
+        parameters.extend(token.map(|token| ("pageToken", token)));
+        let mut list: DriveList = self.json(&self.drive("drives", &parameters), MAX_JSON_BYTES)?;
+        of_kind(&list.kind, "drive#driveList")?;
+        list.drives = list.drives.into_iter().filter(|drive| is_id(&drive.id)).map(Drive::clipped).collect();
+        list.next_page_token = sane_token(list.next_page_token, token)?;
+        Ok(list)
+    }
+
     /// What lies in these folders, all of them in the same shared drive or in none.
     pub(crate) fn list(
         &self,
@@ -68,11 +80,21 @@ impl<'a> Api<'a> {
         page_size: u32,
     ) -> Result<FileList, Failure> {
         let parents: Vec<String> = folders.iter().map(|id| format!("'{id}' in parents")).collect();
-        let query = format!("({}) and trashed = false", parents.join(" or "));
+        self.search(&format!("({}) and trashed = false", parents.join(" or ")), drive, token, page_size)
+    }
+
+    /// What a query finds, in a shared drive or in none. Ids in it must be some.
+    pub(crate) fn search(
+        &self,
+        query: &str,
+        drive: Option<&str>,
+        token: Option<&str>,
+        page_size: u32,
+    ) -> Result<FileList, Failure> {
         let fields = format!("kind,nextPageToken,incompleteSearch,files({FILE_FIELDS})");
         let page_size = page_size.to_string();
         let mut parameters = vec![
-            ("q", query.as_str()),
+            ("q", query),
             ("fields", &fields),
             ("pageSize", &page_size),
             ("supportsAllDrives", "true"),

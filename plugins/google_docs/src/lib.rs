@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod api;
+mod browse;
 mod changes;
 mod check;
 mod config;
@@ -25,7 +26,7 @@ mod scope;
 mod wire;
 
 use tributary_plugin_sdk::{
-    Capabilities, CheckItem, Connector, Descriptor, Failure, Host, Page, PullRequest, export_connector,
+    Browse, Capabilities, CheckItem, Choices, Connector, Descriptor, Failure, Host, Page, PullRequest, export_connector,
 };
 
 pub use config::{Config, Unsupported};
@@ -44,7 +45,7 @@ impl Connector for GoogleDocs {
             config_schema: config::SCHEMA.into(),
             hosts: ["www.googleapis.com", "docs.googleapis.com", "/drive_url", "/docs_url"].map(Into::into).to_vec(),
             roots: Vec::new(),
-            capabilities: Capabilities::INCREMENTAL | Capabilities::DELETION_FEED,
+            capabilities: Capabilities::INCREMENTAL | Capabilities::DELETION_FEED | Capabilities::BROWSE,
         }
     }
 
@@ -54,6 +55,10 @@ impl Connector for GoogleDocs {
 
     fn pull(host: &dyn Host, config: Config, request: &PullRequest) -> Result<Page, Failure> {
         pull::pull(host, &config, request)
+    }
+
+    fn browse(host: &dyn Host, config: serde_json::Value, request: &Browse) -> Result<Choices, Failure> {
+        browse::browse(host, &config, request)
     }
 }
 

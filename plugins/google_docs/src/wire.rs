@@ -130,6 +130,16 @@ pub(crate) struct Drive {
     pub(crate) name: String,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DriveList {
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) drives: Vec<Drive>,
+    #[serde(default)]
+    pub(crate) next_page_token: Option<String>,
+}
+
 impl File {
     pub(crate) fn is_folder(&self) -> bool {
         self.mime_type == FOLDER

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tributary_core::contract;
 
-use crate::{bindings::types, text::prefix};
+use crate::{
+    bindings::{browse::exports::tributary::connector::browse as browsing, types},
+    text::prefix,
+};
 pub(super) use page::Page;
 
 /// What holding a JSON value costs, beside its bytes.
@@ -122,6 +125,33 @@ impl From<CheckItem> for types::CheckItem {
             message: raw.message,
             config_pointer: raw.config_pointer,
         }
+    }
+}
+
+/// The value of a choice is the value itself, not its text; `null` is none.
+#[derive(Deserialize)]
+struct Choice {
+    value: Option<Json>,
+    title: String,
+    description: Option<String>,
+    opens: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Choices {
+    items: Vec<Choice>,
+    next: Option<String>,
+}
+
+impl From<Choices> for browsing::Choices {
+    fn from(raw: Choices) -> Self {
+        let choice = |raw: Choice| browsing::Choice {
+            value: raw.value.map(|value| value.to_string()),
+            title: raw.title,
+            description: raw.description,
+            opens: raw.opens,
+        };
+        Self { items: raw.items.into_iter().map(choice).collect(), next: raw.next }
     }
 }
 

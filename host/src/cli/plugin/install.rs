@@ -49,7 +49,7 @@ impl Install {
             let size = show::bytes(package.wasm.len() as u64);
             eprintln!("Checking and compiling {} ({size}) …", self.file.display());
             let installing = plugins.install(package, "operator", None);
-            let Installed { connector, moved_sources } = told(installing).await.map_err(explained)?;
+            let Installed { connector, moved_sources, carried_configs } = told(installing).await.map_err(explained)?;
             let id = &connector.connector.id;
             operator.done("plugin install", None, format!("connector={id}")).await?;
             let mut sentence = format!("{id} {} is installed, on every host at once.", connector.connector.version);
@@ -62,9 +62,19 @@ impl Install {
                     }
                 );
             }
+            if carried_configs > 0 {
+                sentence += &format!(
+                    "\nIt carried the configuration of {} over to its own.",
+                    match carried_configs {
+                        1 => "1 source".to_owned(),
+                        n => format!("{n} sources"),
+                    }
+                );
+            }
             sentence += &manage::wanting(&connector);
             let mut thing = manage::as_json(&connector, None);
             thing["moved_sources"] = json!(moved_sources);
+            thing["carried_configs"] = json!(carried_configs);
             operator.say(&sentence, &thing)
         })
     }

@@ -23,7 +23,9 @@ mod watch;
 
 use clap::{Args, Subcommand};
 
+pub(super) use manage::plugins as of_server;
 pub(super) use replay::Replay;
+pub(super) use show::printable;
 
 #[derive(Args)]
 pub(super) struct Plugin {

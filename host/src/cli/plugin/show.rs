@@ -30,7 +30,7 @@ pub(super) fn count(count: usize, what: &str) -> String {
 }
 
 /// Without control characters, and characters that change the direction of others.
-pub(super) fn printable(text: &str) -> String {
+pub(in crate::cli) fn printable(text: &str) -> String {
     let hidden = |char: char| {
         char.is_control()
             || matches!(char, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')

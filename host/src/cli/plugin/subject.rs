@@ -8,7 +8,7 @@ use futures::{StreamExt, stream};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tributary_core::{
-    contract::{Descriptor, Failure, Fault, PullRequest},
+    contract::{BrowseRequest, Descriptor, Failure, Fault, PullRequest},
     http::{Http, HttpRequest, HttpResponse},
     ledger::Ledger,
 };
@@ -110,6 +110,7 @@ impl Subject for Sandboxed {
             config_schema: descriptor.config_schema.to_string(),
             hosts: descriptor.hosts.clone(),
             roots: descriptor.roots.clone(),
+            browses: descriptor.capabilities.browse,
         })
     }
 
@@ -117,6 +118,23 @@ impl Subject for Sandboxed {
         let services = self.services(config, world);
         let items = self.wait(self.connector.check(config, &services))?;
         Ok(items.into_iter().map(convert::checked).collect())
+    }
+
+    fn browse(
+        &self,
+        config: &str,
+        request: &scenario::Browse,
+        world: &Arc<World>,
+    ) -> Result<scenario::Choices, scenario::Failure> {
+        let services = self.services(config, world);
+        let scenario::Browse { pointer, at, after } = request.clone();
+        let request = BrowseRequest { config: config.to_owned(), pointer, at, after };
+        let choices = self.wait(self.connector.browse(&request, &services))?;
+        let choice = |choice: tributary_core::contract::Choice| scenario::Choice {
+            value: choice.value.map(|value| value.to_string()),
+            opens: choice.opens,
+        };
+        Ok(scenario::Choices { items: choices.items.into_iter().map(choice).collect(), next: choices.next })
     }
 
     fn pull(&self, request: &scenario::Pull, world: &Arc<World>) -> Result<scenario::Page, scenario::Failure> {

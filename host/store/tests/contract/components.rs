@@ -1,5 +1,7 @@
 //! Components that are installed while the server runs, and those that misbehave.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use tributary_core::{
     RunId,
@@ -10,8 +12,8 @@ use tributary_core::{
     source::{Health, Source},
 };
 use tributary_store::{
-    Error, FinishRun, NewComponent, NewRun, NewSource, PageCommit, QUARANTINED, Removal, SourceUpdate, Suspect,
-    TenantDb, Usage,
+    CarriedConfig, Error, FinishRun, NewComponent, NewRun, NewSource, PageCommit, QUARANTINED, Removal, SourceUpdate,
+    Suspect, TenantDb, Usage,
 };
 
 use crate::schedules::every_minute;
@@ -32,7 +34,17 @@ fn descriptor(version: &str) -> Descriptor {
 fn new<'a>(digest: &str, descriptor: &'a Descriptor, checked: Usage) -> NewComponent<'a> {
     let (bytes, by) = (descriptor.version.as_bytes(), "user:ada".to_owned());
     let digest = digest.to_owned();
-    NewComponent { digest, bytes, descriptor, grant_hosts: &[], by, signed_by: None, checked, now: at(10) }
+    NewComponent {
+        digest,
+        bytes,
+        descriptor,
+        grant_hosts: &[],
+        by,
+        signed_by: None,
+        checked,
+        carried: &[],
+        now: at(10),
+    }
 }
 
 fn reference(digest: &str, version: &str) -> ConnectorRef {
@@ -134,6 +146,68 @@ async fn sources_that_changed_since_they_were_checked_are_checked_again() {
             world.system.connector_uses().await.unwrap(),
             [("builtin:push".to_owned(), 1), ("file".to_owned(), 1), ("shop".to_owned(), 1)]
         );
+    }
+}
+
+#[tokio::test]
+async fn configurations_are_carried_over_with_the_installation_or_not_at_all() {
+    for world in worlds().await {
+        install(&world, "aa", "1.0.0", &[]).await;
+        let shop = source(&world, "shop", reference("aa", "1.0.0")).await;
+        let other = source(&world, "other", reference("aa", "1.0.0")).await;
+        let (descriptor, checked) = (descriptor("2.0.0"), world.system.connector_usage("shop").await.unwrap());
+        let carry = |config| [CarriedConfig { workspace: world.workspace.id, source: shop.id, config }];
+        let carried = carry(json!({ "store": "one" }));
+        let stale = NewComponent { carried: &carried, ..new("bb", &descriptor, Usage::default()) };
+        assert_eq!(world.system.install_component(stale).await.unwrap(), None, "{}", world.name());
+        let bad = carry(json!({ "store": "\0" }));
+        let refused = world.system.install_component(NewComponent { carried: &bad, ..new("bb", &descriptor, checked) });
+        assert!(refused.await.is_err(), "{}", world.name());
+        assert_eq!(world.tenant.get_source(shop.id).await.unwrap(), shop);
+
+        let new = NewComponent { carried: &carried, ..new("bb", &descriptor, checked) };
+        assert_eq!(world.system.install_component(new).await.unwrap().unwrap().1, 2);
+        let moved = world.tenant.get_source(shop.id).await.unwrap();
+        assert_eq!((&moved.config, moved.config_revision), (&json!({ "store": "one" }), shop.config_revision + 1));
+        assert_eq!(moved.connector, reference("bb", "2.0.0"), "{}", world.name());
+        let untouched = world.tenant.get_source(other.id).await.unwrap();
+        assert_eq!((untouched.config, untouched.config_revision), (other.config, other.config_revision));
+    }
+}
+
+#[tokio::test]
+async fn what_another_version_remembered_is_found_until_a_page_is_committed() {
+    for world in worlds().await {
+        install(&world, "aa", "1.0.0", &[]).await;
+        let shop = source(&world, "shop", reference("aa", "1.0.0")).await;
+        let begin = async || world.begin_with(NewRun { source_id: shop.id, ..world.new_run() }).await;
+        let found = async |running: &crate::support::Running<'_>| {
+            let run = world.tenant.get_run(running.run_id).await.unwrap();
+            world.tenant.state_of_another_version(&run).await.unwrap()
+        };
+        let commit = async |running: &crate::support::Running<'_>| {
+            let state = BTreeMap::from([("mark".to_owned(), Some("7".to_owned()))]);
+            let page = PageCommit { source_id: shop.id, ..running.page(Page { state, ..Page::default() }) };
+            world.tenant.commit_page(Some(&running.lease), page).await.unwrap();
+        };
+        let end = async |running: &crate::support::Running<'_>| {
+            let end = FinishRun::with(running.run_id, RunStatus::Succeeded, None, None, at(30));
+            world.tenant.finish_run(Some(&running.lease), end).await.unwrap();
+        };
+        let first = begin().await;
+        assert_eq!(found(&first).await, None, "{}: there was none before", world.name());
+        commit(&first).await;
+        end(&first).await;
+        install(&world, "bb", "2.0.0", &[]).await;
+        let failed = begin().await;
+        let remembered = Some(("1.0.0".to_owned(), BTreeMap::from([("mark".to_owned(), "7".to_owned())])));
+        assert_eq!(found(&failed).await, remembered, "{}", world.name());
+        end(&failed).await;
+        let second = begin().await;
+        assert_eq!(found(&second).await, remembered, "{}: a run without a page wrote nothing", world.name());
+        commit(&second).await;
+        end(&second).await;
+        assert_eq!(found(&begin().await).await, None, "{}", world.name());
     }
 }
 

@@ -422,12 +422,15 @@ async fn read(side: &Side, same: &Same) -> Vec<String> {
     };
     let again = tributary_core::run::Run { retry_of: Some(same.run), ..run.clone() };
     let again = tenant.ledger(&again, BASIS.to_owned());
+    let mut upgraded = run.clone();
+    upgraded.connector.digest = "another".to_owned();
     let dry = tenant.get_run(same.dry).await.unwrap();
     let dry = tenant.ledger(&dry, BASIS.to_owned());
     let mut gauges = side.system.source_gauges(100).await.unwrap();
     gauges.retain(|it| it.workspace_id == tenant.workspace_id());
     gauges.iter_mut().for_each(|it| it.workspace_id = WorkspaceId(Uuid::nil()));
     let all = [
+        format!("{:?}", tenant.state_of_another_version(&upgraded).await.unwrap()),
         format!("{:?}", again.lookup(known.clone()).await.unwrap()),
         format!("{:?}", dry.state().await.unwrap()),
         format!("{:?}", tenant.failed_items_after(same.run, -1, 100).await.unwrap()),

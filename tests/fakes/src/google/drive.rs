@@ -47,7 +47,18 @@ pub(crate) fn answer(inner: &mut Inner, request: &Request, path: &str, token: &T
                 member.then(|| json!({ "kind": "drive#drive", "id": id, "name": name }))
             };
             let drives: Vec<Value> = inner.files.drives.iter().filter_map(member).collect();
-            masked(request, json!({ "kind": "drive#driveList", "drives": drives }), "")
+            let start = match request.param("pageToken").map(|token| read_list_token(token, "drives")) {
+                None => 0,
+                Some(Some((start, _))) => start,
+                Some(None) => return errors::bad_parameter("pageToken"),
+            };
+            let size = page_size(request, 10).min(100);
+            let page: Vec<&Value> = drives.iter().skip(start).take(size).collect();
+            let mut answer = json!({ "kind": "drive#driveList", "drives": page });
+            if start + size < drives.len() {
+                answer["nextPageToken"] = json!(list_token(start + size, 0, "drives"));
+            }
+            masked(request, answer, "")
         }
         ["drives", id] => match inner.files.drives.get(*id) {
             Some((name, true)) => masked(request, json!({ "kind": "drive#drive", "id": id, "name": name }), ""),
@@ -107,7 +118,8 @@ fn list(inner: &mut Inner, request: &Request) -> Answer {
     }
     let files = &inner.files;
     for parent in query.parents() {
-        if !files.sees(parent) || inner.unlistable.contains(parent) {
+        // The account's own drive, in which it has nothing.
+        if (parent != "root" && !files.sees(parent)) || inner.unlistable.contains(parent) {
             return errors::drive(404, "global", "notFound", "File not found: .");
         }
     }

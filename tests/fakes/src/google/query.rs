@@ -1,5 +1,5 @@
 //! The part of Drive's query language that is understood: `'ID' in parents`, `mimeType = 'T'`, `mimeType != 'T'`, `name = 'N'`,
-//! `trashed = BOOL`, `and`, `or`, parentheses. <https://developers.google.com/workspace/drive/api/guides/ref-search-terms>
+//! `trashed = BOOL`, `sharedWithMe = true`, `and`, `or`, parentheses. <https://developers.google.com/workspace/drive/api/guides/ref-search-terms>
 
 use super::files::Entry;
 
@@ -10,6 +10,7 @@ pub(crate) enum Query {
     MimeType(String, bool),
     Name(String),
     Trashed(bool),
+    SharedWithMe,
     All(Vec<Query>),
     Any(Vec<Query>),
 }
@@ -38,6 +39,7 @@ impl Query {
             Self::MimeType(media_type, equal) => (entry.mime_type == *media_type) == *equal,
             Self::Name(name) => entry.name == *name,
             Self::Trashed(wanted) => trashed == *wanted,
+            Self::SharedWithMe => entry.shared,
             Self::All(parts) => parts.iter().all(|part| part.matches(entry, trashed)),
             Self::Any(parts) => parts.iter().any(|part| part.matches(entry, trashed)),
         }
@@ -130,6 +132,11 @@ fn term(rest: &mut &[Word]) -> Option<Query> {
         }
         [Word::Plain(field), Word::Plain(equal), Word::Plain(value), ..] if field == "trashed" && equal == "=" => {
             (Query::Trashed(value == "true"), 3)
+        }
+        [Word::Plain(field), Word::Plain(equal), Word::Plain(value), ..]
+            if field == "sharedWithMe" && equal == "=" && value == "true" =>
+        {
+            (Query::SharedWithMe, 3)
         }
         _ => return None,
     };
