@@ -5,8 +5,8 @@
 #   1. Nothing to do when it works already.
 #   2. Otherwise `rustup target add TARGET`.
 #   3. Where that cannot be (no rustup, no way to its server): builds the standard library from Debian's `rust-src` of
-#      the very same release, takes the WASI libc from Debian's `wasi-libc`, and puts both into the toolchain's sysroot,
-#      laid out as rustup would have done. Packages are only downloaded and unpacked: nothing is installed, and the
+#      the very same release, takes the WASI libc of WASI targets from Debian's `wasi-libc`, and puts both into the
+#      toolchain's sysroot, laid out as rustup would have done. Packages are only downloaded and unpacked: nothing is installed, and the
 #      machine's own apt sources and lists stay as they are. Takes a minute and about 1 GiB of scratch.
 # May run any number of times, also at once.
 #
@@ -125,11 +125,9 @@ build() {
     die "run \`rustup target add $target\` (building it from Debian's packages needs apt-get and dpkg-deb)"
   local crate=$work/crate out=$work/out deb name
   get_std_source
-  deb=$(fetch wasi-libc '~git20(2[4-9]|[3-9])') || die "Debian ($suites) does not have a recent wasi-libc"
-  dpkg-deb -x "$deb" "$work/wasi"
 
   # An empty crate: cargo builds the whole library as its dependency.
-  mkdir -p "$crate/src" "$out/lib/self-contained"
+  mkdir -p "$crate/src" "$out/lib"
   cat >"$crate/Cargo.toml" <<'TOML'
 [package]
 name = "empty"
@@ -150,10 +148,15 @@ TOML
       cargo build --release --target "$target" -Zbuild-std=std,panic_abort,panic_unwind,proc_macro,test >&2
   ) || die "the standard library did not build for $target"
   find "$crate/target/$target/release" -name '*.rlib' ! -name 'libempty*' -exec cp -n {} "$out/lib/" \;
-  for name in libc.a crt1-command.o crt1-reactor.o; do
-    cp "$work/wasi/usr/lib/$target/$name" "$out/lib/self-contained/" 2>/dev/null ||
-      cp "$work/wasi/usr/lib/wasm32-wasip2/$name" "$out/lib/self-contained/"
-  done
+  case $target in *-wasi*)
+    deb=$(fetch wasi-libc '~git20(2[4-9]|[3-9])') || die "Debian ($suites) does not have a recent wasi-libc"
+    dpkg-deb -x "$deb" "$work/wasi"
+    mkdir -p "$out/lib/self-contained"
+    for name in libc.a crt1-command.o crt1-reactor.o; do
+      cp "$work/wasi/usr/lib/$target/$name" "$out/lib/self-contained/" 2>/dev/null ||
+        cp "$work/wasi/usr/lib/wasm32-wasip2/$name" "$out/lib/self-contained/"
+    done ;;
+  esac
   printf 'target %s\nrelease %s\ncommit %s\n' "$target" "$release" "$commit" >"$out/$stamp"
 }
 

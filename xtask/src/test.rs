@@ -27,6 +27,10 @@ pub(crate) fn test(options: Options) -> Result<()> {
     packages::ensure("Python 3", "python3", || find_program("python3").is_some())?;
     packages::ensure("Chromium", "chromium", || find_program("chromium").is_some())?;
     packages::ensure("Node.js", "nodejs", || find_program("node").is_some())?;
+    if options.full {
+        // Extism's connector in AssemblyScript, and the example in JavaScript.
+        packages::ensure("npm", "npm", || find_program("npm").is_some())?;
+    }
     Services::ensure_installed()?;
     let path = ensure_nextest()?;
 

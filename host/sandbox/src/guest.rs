@@ -26,8 +26,8 @@ use crate::{
 /// WASI resources (streams, pollables) alive at once.
 const MAX_RESOURCES: usize = 1024;
 const MAX_RANDOM_BYTES: u64 = 64 << 10;
-/// The extractor's only moment, 2020-01-01T00:00:00Z, and the seed of its randomness.
-const FIXED_TIME: Duration = Duration::from_secs(1_577_836_800);
+/// The only moment of what must not depend on any, 2020-01-01T00:00:00Z, and the seed of its randomness.
+pub(crate) const FIXED_TIME: Duration = Duration::from_secs(1_577_836_800);
 const SEED: &[u8] = b"tributary extractor: same input, same output";
 
 /// What a store holds.
@@ -41,12 +41,16 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// A connector's call; without services, every host interface answers `permission`.
+    /// A connector's call. Without services, when it describes itself, every host interface answers `permission`, and moment and
+    /// randomness are fixed: what an administrator was shown is what it always says.
     pub(crate) fn connector(limiter: Limiter, services: Option<HostServices>, name: &str) -> Self {
         let log = services.as_ref().map_or_else(|| Arc::new(GuestLog::new(name)), |services| services.log.clone());
         let blobs = services.as_ref().map(|services| services.blobs.clone()).unwrap_or_default();
-        let moment = services.as_ref().and_then(|services| services.moment);
-        Self { wasi: wasi(&log, moment.map(Surroundings::Counted)), table: table(), limiter, blobs, log, services }
+        let surroundings = match &services {
+            Some(services) => services.moment.map(Surroundings::Counted),
+            None => Some(Surroundings::Fixed),
+        };
+        Self { wasi: wasi(&log, surroundings), table: table(), limiter, blobs, log, services }
     }
 
     /// An extractor: its blob, a log, one fixed moment and the same randomness every time.

@@ -5,77 +5,13 @@
 mod guests;
 mod support;
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    process::Command,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use futures::{StreamExt, stream};
-use guests::{connector, eight, module, saying};
+use guests::{Scripted, connector, installed, module, options, pull, refusal, saying, shop};
 use serde_json::{Value, json};
 use support::{files, request, services, services_over, text};
-use tributary_core::{
-    contract::{BrowseRequest, Change, CheckStatus, Failure, Fault, Next, Page},
-    http::{Http, HttpRequest, HttpResponse},
-};
-use tributary_sandbox::{Connector, HostServices, Kind, Sandbox, SandboxOptions, with_manifest};
-
-/// Answers for one host, as the egress would; refuses every other.
-#[derive(Default)]
-struct Scripted(Mutex<Vec<HttpRequest>>);
-
-#[async_trait]
-impl Http for Scripted {
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
-        let url = request.url.clone();
-        self.0.lock().unwrap().push(request);
-        let Some(path) = url.strip_prefix("https://shop.example/") else {
-            return Err(Failure::new(Fault::Permission, "host_not_granted", "grant it with: hosts add"));
-        };
-        let body = match path {
-            "1" => "\"first\"".to_owned(),
-            "2" => "\"second\"".to_owned(),
-            "lines/1.txt" => "a\tÄpfel\tsay \"hi\"\nb\tB\ttwo\n".to_owned(),
-            "large" => "x".repeat(8 << 20),
-            _ => "none".to_owned(),
-        };
-        let headers = [("x-page", path), ("set-cookie", "a"), ("set-cookie", "b")];
-        Ok(HttpResponse {
-            status: if body == "none" { 404 } else { 200 },
-            url: url.clone(),
-            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            body: stream::iter([Ok(Bytes::from(body))]).boxed(),
-        })
-    }
-}
-
-fn options() -> SandboxOptions {
-    let mut options = SandboxOptions { pooling: false, ..support::options() };
-    options.pull.cpu_ms = 500;
-    options.pull.deadline_ms = 2_000;
-    options.pull.memory_bytes = 32 << 20;
-    options
-}
-
-async fn installed(wasm: Vec<u8>) -> Arc<dyn Connector> {
-    let sandbox = Sandbox::new(options()).unwrap();
-    let artifact = sandbox.install(wasm).await.unwrap();
-    assert_eq!(artifact.kind, Kind::ExtismConnector);
-    sandbox.connector(artifact.digest).unwrap()
-}
-
-async fn refusal(wasm: Vec<u8>) -> String {
-    Sandbox::new(options()).unwrap().install(wasm).await.unwrap_err().to_string()
-}
-
-async fn pull(connector: &Arc<dyn Connector>, services: &HostServices) -> Result<Page, Failure> {
-    connector.pull(&request(json!({"shop": "x"})), services).await
-}
+use tributary_core::contract::{BrowseRequest, Change, CheckStatus, Fault, Next};
+use tributary_sandbox::{Sandbox, SandboxOptions, with_manifest};
 
 #[tokio::test]
 async fn a_module_of_extisms_own_pdk_runs_unmodified() {
@@ -93,41 +29,6 @@ async fn a_module_of_extisms_own_pdk_runs_unmodified() {
     assert_eq!(module.call("count", b"", &services()).await.unwrap_err().code, "missing_export");
     // It counts vowels and reads no source.
     assert!(refusal(wasm.to_vec()).await.contains("has no function `describe`"));
-}
-
-/// Asks `shop.example` for the page of the cursor and makes a document of its answer.
-fn shop() -> Vec<u8> {
-    let head = r#"{"changes": [{"upsert": {"external_id": "page", "kind": "page", "content": {"sections": [{"text": "#;
-    let asks = |page: u32| json!({"url": format!("https://shop.example/{page}"), "method": "GET"}).to_string();
-    let (first, second) = (asks(1), asks(2));
-    let texts = [
-        ("HEAD", head),
-        ("MORE", r#"}]}}}], "cursor": "2", "next": "more"}"#),
-        ("DONE", r#"}]}}}], "next": "complete_exhaustive"}"#),
-        ("FIRST", &first),
-        ("SECOND", &second),
-    ];
-    let page = |ask: &str, tail: &str| {
-        format!(
-            "(local.set $one (call $http_request (call $block (i32.const ${ask}) (i32.const ${ask}.len)) (i64.const 0)))
-            (local.set $other (call $alloc (i64.add (call $length (local.get $one)) (i64.const {}))))
-            (call $write (i32.const $HEAD) (i32.const $HEAD.len) (local.get $other))
-            (call $copy (local.get $one) (call $length (local.get $one))
-                (i64.add (local.get $other) (i64.const $HEAD.len)))
-            (call $write (i32.const ${tail}) (i32.const ${tail}.len)
-                (i64.add (local.get $other) (i64.add (i64.const $HEAD.len) (call $length (local.get $one)))))
-            (call $answer (local.get $other))",
-            head.len() + 38
-        )
-    };
-    assert!(texts[1].1.len() == 38 && texts[2].1.len() == 38);
-    let body = format!(
-        "(if (call $input_has {}) (then {}) (else {})) (i32.const 0)",
-        eight(b"ursor\":n"),
-        page("FIRST", "MORE"),
-        page("SECOND", "DONE")
-    );
-    connector(&texts, &body)
 }
 
 #[tokio::test]
@@ -300,124 +201,6 @@ async fn configuration_and_variables_are_values_by_name() {
     assert_eq!(pull(&silent, &services()).await.unwrap_err().message, "`pull` returned 7");
 }
 
-/// Each of them a typed failure in bounded time, and whoever runs beside them notices nothing.
-#[tokio::test]
-async fn hostile_modules_are_contained_while_a_sibling_works() {
-    let flood = |text: &str| format!("{}]", text.repeat(20_000));
-    let deep = "[".repeat(100_000);
-    let (long, many) = (flood(" "), flood("[],"));
-    let wild = "
-        (drop (call $load_u64 (i64.const -1))) (drop (call $load_u8 (i64.const -1)))
-        (call $store_u64 (i64.const -1) (i64.const 1)) (call $store_u64 (i64.const 0) (i64.const -1))
-        (call $store_u8 (i64.const 1099511627776) (i32.const 1)) (call $store_u64 (i64.const -8) (i64.const 1))
-        (drop (call $length (i64.const -1))) (call $free (i64.const -1)) (call $free (call $input_offset))
-        (if (i64.ne (call $input_length) (i64.const 0)) (then unreachable))
-        (drop (call $input_load_u64 (i64.const -1))) (drop (call $input_load_u64 (i64.const -8)))
-        (call $output_set (i64.const -1) (i64.const -1)) (call $output_set (i64.const 1) (i64.const -1))
-        (call $error_set (i64.const -1)) (i32.const 0)";
-    let cases: Vec<(&str, Vec<u8>, Fault, &str)> = vec![
-        ("loop", connector(&[], "(loop (br 0)) (i32.const 0)"), Fault::Deadline, "cpu_budget"),
-        (
-            "loop through the host",
-            connector(&[], "(loop (drop (call $length (i64.const 1))) (br 0)) (i32.const 0)"),
-            Fault::Deadline,
-            "cpu_budget",
-        ),
-        (
-            "memory",
-            connector(&[], "(loop (drop (memory.grow (i32.const 100))) (br 0)) (i32.const 0)"),
-            Fault::Memory,
-            "memory_limit",
-        ),
-        (
-            "blocks",
-            connector(&[], "(loop (drop (call $alloc (i64.const 1048576))) (br 0)) (i32.const 0)"),
-            Fault::Memory,
-            "memory_limit",
-        ),
-        (
-            "tiny blocks",
-            connector(&[], "(loop (drop (call $alloc (i64.const 1))) (br 0)) (i32.const 0)"),
-            Fault::Memory,
-            "memory_limit",
-        ),
-        (
-            "a giant block",
-            connector(&[], "(drop (call $alloc (i64.const -1))) (i32.const 0)"),
-            Fault::Memory,
-            "memory_limit",
-        ),
-        ("wild places", connector(&[], wild), Fault::SourceContract, "bad_answer"),
-        (
-            "a wild key",
-            connector(&[], "(drop (call $config_get (i64.const -1))) (i32.const 0)"),
-            Fault::SourceContract,
-            "bad_handle",
-        ),
-        (
-            "a wild variable",
-            connector(&[], "(call $var_set (call $block (i32.const 64) (i32.const 1)) (i64.const -1)) (i32.const 0)"),
-            Fault::SourceContract,
-            "bad_handle",
-        ),
-        (
-            "variables",
-            connector(
-                &[],
-                "(call $var_set (call $block (i32.const 64) (i32.const 1)) (call $alloc (i64.const 1048576))) (i32.const 0)",
-            ),
-            Fault::TooLarge,
-            "vars_full",
-        ),
-        ("unreachable", connector(&[], "unreachable"), Fault::Trap, "trap"),
-        ("recursion", connector(&[], "(call $pull)"), Fault::Trap, "trap"),
-        ("a long page", saying(&long), Fault::SourceContract, "bad_answer"),
-        ("a page of very many values", saying(&many), Fault::TooLarge, "handed_over_too_much"),
-        ("a deep page", saying(&deep), Fault::TooLarge, "handed_over_too_much"),
-        ("a less deep page", saying(&deep[..10_000]), Fault::SourceContract, "bad_answer"),
-        ("no page", saying("null"), Fault::SourceContract, "bad_answer"),
-    ];
-    let mut options = options();
-    options.pull.result_bytes = 1 << 20;
-    // Places reserved ahead: what one module leaves behind is not found by the next.
-    options.pooling = true;
-    let sandbox = Sandbox::new(options).unwrap();
-    let (_, sibling) = sandbox.open_connector(shop()).await.unwrap();
-    let http = services().with_http(Arc::new(Scripted::default()));
-    for (what, wasm, fault, code) in cases {
-        let (_, connector) = sandbox.open_connector(wasm).await.unwrap();
-        let start = Instant::now();
-        let services = services();
-        let bad = async { (pull(&connector, &services).await.map(|_| what).unwrap_err(), start.elapsed()) };
-        let good = async {
-            for _ in 0..5 {
-                assert_eq!(text(&pull(&sibling, &http).await.unwrap(), "page"), "first");
-            }
-        };
-        let ((failure, took), ()) = tokio::join!(bad, good);
-        assert_eq!((failure.fault, failure.code.as_str()), (fault, code), "{what}: {failure:?}");
-        assert!(took < Duration::from_secs(3), "{what} took {took:?}");
-    }
-}
-
-#[tokio::test]
-async fn what_is_handed_over_is_bounded() {
-    let mut options = options();
-    options.pull.result_bytes = 1 << 20;
-    let body = "(call $answer (call $alloc (i64.const 1048577))) (i32.const 0)";
-    let (_, connector) = Sandbox::new(options).unwrap().open_connector(connector(&[], body)).await.unwrap();
-    let failure = pull(&connector, &services()).await.unwrap_err();
-    assert_eq!((failure.fault, failure.code.as_str()), (Fault::TooLarge, "handed_over_too_much"));
-    // So is what comes in from a source: an answer that does not fit into the guest's memory.
-    let ask = json!({"url": "https://shop.example/large"}).to_string();
-    let body =
-        "(drop (call $http_request (call $block (i32.const $ASK) (i32.const $ASK.len)) (i64.const 0))) (i32.const 0)";
-    let wasm = with_manifest(&guests::connector(&[("ASK", &ask)], body), br#"{"memory": {"max_pages": 64}}"#).unwrap();
-    let services = services().with_http(Arc::new(Scripted::default()));
-    let failure = pull(&installed(wasm).await, &services).await.unwrap_err();
-    assert_eq!((failure.fault, failure.code.as_str()), (Fault::Memory, "memory_limit"));
-}
-
 /// The same checks as for components.
 #[tokio::test]
 async fn a_page_is_checked_like_a_components() {
@@ -469,42 +252,6 @@ async fn a_page_is_checked_like_a_components() {
     assert_eq!(failure.code, "page_too_large");
     let forged = json!({"changes": [{"delete": ["a", "source_deleted"]}], "next": "complete"});
     assert_eq!(pull(&installed(saying(&forged.to_string())).await, &services()).await.unwrap_err().code, "bad_answer");
-}
-
-#[tokio::test]
-async fn what_does_not_fit_is_not_installed() {
-    let wat = |text: &str| wat::parse_str(text).unwrap();
-    let import = |module: &str, name: &str, ty: &str| {
-        wat(&format!(
-            r#"(module (import "extism:host/env" "input_length" (func (result i64))) (import "{module}" "{name}" {ty}))"#
-        ))
-    };
-    assert!(refusal(wat("(module)")).await.starts_with("this is a core WebAssembly module"));
-    for (module, name) in [
-        ("wasi_snapshot_preview1", "path_open"),
-        ("wasi_snapshot_preview1", "sock_accept"),
-        ("extism:host/user", "run_command"),
-        ("extism:host/env", "reset"),
-        ("env", "system"),
-    ] {
-        let refusal = refusal(import(module, name, "(func)")).await;
-        assert!(refusal.contains(&format!("imports `{module}.{name}`, which is not offered")), "{refusal}");
-    }
-    let wrong = refusal(import("extism:host/env", "alloc", "(func (param i32) (result i32))")).await;
-    assert!(wrong.starts_with("the Extism module does not fit"), "{wrong}");
-    assert!(refusal(import("env", "memory", "(memory 1)")).await.contains("`env.memory`"));
-    let module =
-        |exports: &str| wat(&format!(r#"(module (import "extism:host/env" "free" (func (param i64))) {exports})"#));
-    assert!(refusal(module("")).await.contains("no function `describe`"));
-    let exports = r#"(func (export "describe") (result i32) (i32.const 0)) (func (export "check") (param i32) (result i32) (i32.const 0))"#;
-    assert!(refusal(module(exports)).await.contains("no function `check`"));
-    let whole = saying("{}");
-    assert!(refusal(whole[..whole.len() / 2].to_vec()).await.starts_with("the component is damaged, cut off"));
-    let starts = r#"(func $f (loop (br 0))) (start $f) (func (export "describe") (export "check") (export "pull") (result i32) (i32.const 0))"#;
-    let mut options = options();
-    options.describe.cpu_ms = 100;
-    let error = Sandbox::new(options).unwrap().install(module(starts)).await.unwrap_err().to_string();
-    assert!(error.contains("used up its 100 ms of processor time"), "{error}");
 }
 
 #[tokio::test]
@@ -561,7 +308,6 @@ async fn of_wasi_there_is_a_clock_chance_output_and_nothing_else() {
     assert_eq!((failure.fault, failure.code.as_str()), (Fault::Trap, "exited"));
 }
 
-/// Built from its sources with npm, which takes a while and needs a registry.
 #[tokio::test]
 async fn a_module_may_carry_sources_over_and_offer_choices() {
     let plain = installed(saying("{}")).await;
@@ -597,12 +343,7 @@ async fn a_connector_in_assemblyscript_reads_pages() {
     if std::env::var_os("TRIBUTARY_TEST_FULL").is_none() {
         return;
     }
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/examples/assemblyscript");
-    let built = tempfile::tempdir().unwrap();
-    let script = "cp -r package.json package-lock.json assembly \"$0\" && cd \"$0\" && npm ci && npm run build";
-    let done = Command::new("sh").args(["-c", script]).arg(built.path()).current_dir(sources).status();
-    assert!(done.unwrap().success());
-    let connector = installed(std::fs::read(built.path().join("build/lines.wasm")).unwrap()).await;
+    let connector = installed(guests::in_assemblyscript()).await;
     assert_eq!(connector.describe().await.unwrap().hosts, ["/base_url"]);
 
     let services = services().with_http(Arc::new(Scripted::default()));

@@ -11,9 +11,6 @@ use crate::guest_log::Level;
 /// Extism counts trace 0, debug 1, info 2, warn 3, error 4.
 const LOG_LEVEL: i32 = 1;
 
-/// Of one line, what goes to the log.
-const MAX_LINE_BYTES: usize = 4096;
-
 type Host<'a> = Caller<'a, Guest>;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -32,13 +29,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         ("log_error", Level::Error),
     ];
     for (name, level) in levels {
-        linker.func_wrap(ENV, name, move |host: Host<'_>, message: u64| {
-            let guest = host.data();
-            let line = guest.bytes(message, "a line for the log")?;
-            let line = String::from_utf8_lossy(&line[..line.len().min(MAX_LINE_BYTES)]);
-            guest.log.write(level, &line, &[]);
-            Ok(())
-        })?;
+        linker.func_wrap(ENV, name, move |mut host: Host<'_>, line: u64| Ok(host.data_mut().log(level, line)?))?;
     }
     linker.func_wrap(ENV, "get_log_level", || LOG_LEVEL)?;
     // What AssemblyScript calls when it gives up, unless it was built with an `abort` of its own.

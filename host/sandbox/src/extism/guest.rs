@@ -9,13 +9,16 @@ use super::{arena::Arena, manifest::Manifest};
 use crate::{
     blobs::Blobs,
     convert::violation,
-    guest_log::GuestLog,
+    guest::FIXED_TIME,
+    guest_log::{GuestLog, Level},
     limits::{Exhausted, Limited, Limiter},
-    services::{self, HostServices},
+    services::{self, HostServices, Moment},
 };
 
 /// Longest text given as an error, a key or a request's head.
 const MAX_TEXT_BYTES: usize = 64 << 10;
+/// Of one line, what goes to the log.
+const MAX_LINE_BYTES: usize = 4096;
 /// What variables cost beside their bytes.
 const VAR_BYTES: u64 = 64;
 
@@ -55,7 +58,9 @@ impl Guest {
     pub(super) fn new(limiter: Limiter, services: Option<HostServices>, name: &str, manifest: Arc<Manifest>) -> Self {
         let log = services.as_ref().map_or_else(|| Arc::new(GuestLog::new(name)), |services| services.log.clone());
         let blobs = services.as_ref().map(|services| services.blobs.clone()).unwrap_or_default();
-        let moment = services.as_ref().and_then(|services| services.moment);
+        // As for a component.
+        let fixed = Moment { now_ms: FIXED_TIME.as_millis() as u64, seed: 0 };
+        let moment = services.as_ref().map_or(Some(fixed), |services| services.moment);
         let random = moment.map_or_else(|| StdRng::from_rng(&mut rand::rng()), |it| StdRng::seed_from_u64(it.seed));
         Self {
             limiter,
@@ -157,8 +162,12 @@ impl Guest {
         Some(String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT_BYTES)]).into_owned())
     }
 
-    /// The block that starts here; `what` it should be, for the failure when there is none.
+    /// The block that starts here; `what` it should be, for the failure when there is none. Place 0 holds nothing, which is a text
+    /// as well: the kits put an empty one there.
     pub(super) fn bytes(&self, start: u64, what: &str) -> Result<&[u8], Failure> {
+        if start == 0 {
+            return Ok(&[]);
+        }
         self.arena
             .block(start)
             .ok_or_else(|| violation("bad_handle", format!("it named a place where no block starts as {what}")))
@@ -177,37 +186,53 @@ impl Guest {
         std::str::from_utf8(bytes).map_err(|_| violation("bad_text", format!("{what} is not UTF-8")))
     }
 
+    // As Extism's, these functions take the blocks that they are given: what the guest still wants, it keeps elsewhere.
+
     pub(super) fn config_get(&mut self, key: u64) -> wasmtime::Result<u64> {
         let value = self.config.get(self.text(key, "the key of a configuration value")?).cloned();
+        self.free(key);
         Ok(self.put(value.as_deref().unwrap_or_default().as_bytes())?)
     }
 
     pub(super) fn var_get(&mut self, key: u64) -> wasmtime::Result<u64> {
-        let key = self.text(key, "the key of a variable")?;
-        let value = self.vars.get(key).map_or(&[][..], Vec::as_slice);
+        let name = self.text(key, "the key of a variable")?.to_owned();
+        self.free(key);
+        let value = self.vars.get(&name).map_or(&[][..], Vec::as_slice);
         Ok(self.arena.put(value, &mut self.limiter)?)
     }
 
     /// Variables live as long as the call. Value 0 removes one.
     pub(super) fn var_set(&mut self, key: u64, value: u64) -> Result<(), Failure> {
-        let key = self.text(key, "the key of a variable")?.to_owned();
+        let name = self.text(key, "the key of a variable")?.to_owned();
         if value == 0 {
-            self.vars.remove(&key);
+            self.free(key);
+            self.vars.remove(&name);
             return Ok(());
         }
-        let value = self.bytes(value, "the value of a variable")?;
-        let others = self.vars.iter().filter(|(name, _)| **name != key);
+        let bytes = self.bytes(value, "the value of a variable")?;
+        let others = self.vars.iter().filter(|(other, _)| **other != name);
         let used: u64 = others.map(|(name, value)| (name.len() + value.len()) as u64 + VAR_BYTES).sum();
         let max = self.manifest.max_var_bytes;
-        if used + (key.len() + value.len()) as u64 + VAR_BYTES > max {
+        if used + (name.len() + bytes.len()) as u64 + VAR_BYTES > max {
             return Err(Failure::new(
                 Fault::TooLarge,
                 "vars_full",
                 format!("the module's variables have more than {max} bytes; keep less in them"),
             ));
         }
-        let value = value.to_vec();
-        self.vars.insert(key, value);
+        let bytes = bytes.to_vec();
+        self.free(value);
+        self.free(key);
+        self.vars.insert(name, bytes);
+        Ok(())
+    }
+
+    /// Writes a line of the guest into the log.
+    pub(super) fn log(&mut self, level: Level, line: u64) -> Result<(), Failure> {
+        let bytes = self.bytes(line, "a line for the log")?;
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_LINE_BYTES)]);
+        self.log.write(level, &text, &[]);
+        self.free(line);
         Ok(())
     }
 }

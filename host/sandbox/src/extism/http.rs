@@ -31,9 +31,11 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 /// say why, and so the admin sees the very failure that a component would have been given.
 async fn send(guest: &mut Guest, request: u64, body: u64) -> wasmtime::Result<u64> {
     guest.answered = Answered::default();
-    let request = read(guest, request, body)?;
+    let asked = read(guest, request, body)?;
+    guest.free(request);
+    guest.free(body);
     let services = guest.services()?.clone();
-    let answer = services.send(request).await?;
+    let answer = services.send(asked).await?;
     // Room for all of it first: what is too large for the guest is not read at all.
     let start = guest.alloc(answer.size_bytes)?;
     let mut at = 0;

@@ -70,9 +70,12 @@ impl ExtismModule {
             })
             .await?;
         let guest = store.data();
-        if status != 0 {
-            let said = guest.error_text().unwrap_or_else(|| format!("`{export}` returned {status}"));
+        // Who says what went wrong has failed, whatever it returns.
+        if let Some(said) = guest.error_text() {
             return Err(wire::failure(&said));
+        }
+        if status != 0 {
+            return Err(wire::failure(&format!("`{export}` returned {status}")));
         }
         if guest.output().len() > limits.result_bytes {
             return Err(turn::handed_over_too_much(&self.name, limits.result_bytes));

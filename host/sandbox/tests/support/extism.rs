@@ -1,7 +1,23 @@
 //! Extism modules written by hand: a few instructions around texts.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+use std::{
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
 use serde_json::{Value, json};
+use tributary_core::{
+    contract::{Failure, Fault, Page},
+    http::{Http, HttpRequest, HttpResponse},
+};
+use tributary_sandbox::{Connector, HostServices, Kind, Sandbox, SandboxOptions};
+
+use crate::support::request;
 
 /// A module of `extism:host/env` with memory, texts and `body`; `$name` in `body` is where a text starts, `$name.len` its length.
 pub fn module(texts: &[(&str, &str)], body: &str) -> Vec<u8> {
@@ -103,4 +119,101 @@ pub fn saying(page: &str) -> Vec<u8> {
 /// Eight bytes to look for in the input.
 pub fn eight(text: &[u8; 8]) -> String {
     format!("(i64.const {})", i64::from_le_bytes(*text))
+}
+
+/// The example in AssemblyScript, built from its sources with npm.
+pub fn in_assemblyscript() -> Vec<u8> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/examples/assemblyscript");
+    let built = tempfile::tempdir().unwrap();
+    let script = "cp -r package.json package-lock.json assembly \"$0\" && cd \"$0\" && npm ci && npm run build";
+    let done = Command::new("sh").args(["-c", script]).arg(built.path()).current_dir(sources).status();
+    assert!(done.unwrap().success());
+    std::fs::read(built.path().join("build/lines.wasm")).unwrap()
+}
+
+/// Answers for one host, as the egress would; refuses every other.
+#[derive(Default)]
+pub struct Scripted(pub Mutex<Vec<HttpRequest>>);
+
+#[async_trait]
+impl Http for Scripted {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
+        let url = request.url.clone();
+        self.0.lock().unwrap().push(request);
+        let Some(path) = url.strip_prefix("https://shop.example/") else {
+            return Err(Failure::new(Fault::Permission, "host_not_granted", "grant it with: hosts add"));
+        };
+        let body = match path {
+            "1" => "\"first\"".to_owned(),
+            "2" => "\"second\"".to_owned(),
+            "lines/1.txt" => "a\tÄpfel\tsay \"hi\"\nb\tB\ttwo\n".to_owned(),
+            "large" => "x".repeat(8 << 20),
+            _ => "none".to_owned(),
+        };
+        let headers = [("x-page", path), ("set-cookie", "a"), ("set-cookie", "b")];
+        Ok(HttpResponse {
+            status: if body == "none" { 404 } else { 200 },
+            url: url.clone(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            body: stream::iter([Ok(Bytes::from(body))]).boxed(),
+        })
+    }
+}
+
+/// Asks `shop.example` for the page of the cursor and makes a document of its answer.
+pub fn shop() -> Vec<u8> {
+    let head = r#"{"changes": [{"upsert": {"external_id": "page", "kind": "page", "content": {"sections": [{"text": "#;
+    let asks = |page: u32| json!({"url": format!("https://shop.example/{page}"), "method": "GET"}).to_string();
+    let (first, second) = (asks(1), asks(2));
+    let texts = [
+        ("HEAD", head),
+        ("MORE", r#"}]}}}], "cursor": "2", "next": "more"}"#),
+        ("DONE", r#"}]}}}], "next": "complete_exhaustive"}"#),
+        ("FIRST", &first),
+        ("SECOND", &second),
+    ];
+    let page = |ask: &str, tail: &str| {
+        format!(
+            "(local.set $one (call $http_request (call $block (i32.const ${ask}) (i32.const ${ask}.len)) (i64.const 0)))
+            (local.set $other (call $alloc (i64.add (call $length (local.get $one)) (i64.const {}))))
+            (call $write (i32.const $HEAD) (i32.const $HEAD.len) (local.get $other))
+            (call $copy (local.get $one) (call $length (local.get $one))
+                (i64.add (local.get $other) (i64.const $HEAD.len)))
+            (call $write (i32.const ${tail}) (i32.const ${tail}.len)
+                (i64.add (local.get $other) (i64.add (i64.const $HEAD.len) (call $length (local.get $one)))))
+            (call $answer (local.get $other))",
+            head.len() + 38
+        )
+    };
+    assert!(texts[1].1.len() == 38 && texts[2].1.len() == 38);
+    let body = format!(
+        "(if (call $input_has {}) (then {}) (else {})) (i32.const 0)",
+        eight(b"ursor\":n"),
+        page("FIRST", "MORE"),
+        page("SECOND", "DONE")
+    );
+    connector(&texts, &body)
+}
+
+pub fn options() -> SandboxOptions {
+    let mut options = SandboxOptions { pooling: false, ..crate::support::options() };
+    options.pull.cpu_ms = 500;
+    options.pull.deadline_ms = 4_000;
+    options.pull.memory_bytes = 32 << 20;
+    options
+}
+
+pub async fn installed(wasm: Vec<u8>) -> Arc<dyn Connector> {
+    let sandbox = Sandbox::new(options()).unwrap();
+    let artifact = sandbox.install(wasm).await.unwrap();
+    assert_eq!(artifact.kind, Kind::ExtismConnector);
+    sandbox.connector(artifact.digest).unwrap()
+}
+
+pub async fn refusal(wasm: Vec<u8>) -> String {
+    Sandbox::new(options()).unwrap().install(wasm).await.unwrap_err().to_string()
+}
+
+pub async fn pull(connector: &Arc<dyn Connector>, services: &HostServices) -> Result<Page, Failure> {
+    connector.pull(&request(json!({"shop": "x"})), services).await
 }
