@@ -352,6 +352,7 @@ async fn alter(record: &mut SqliteConnection, workspace: WorkspaceId, same: &Sam
         "UPDATE run_failed_item SET message = 'theirs', external_id = 'a' WHERE workspace_id = $1",
         "UPDATE run SET status = 'queued', finished_at = NULL WHERE workspace_id = $1 AND kind = 'dry_run'",
         "UPDATE run SET cancel_requested = 1 WHERE workspace_id = $1 AND kind = 'dry_run'",
+        "UPDATE run SET connector_version = 'theirs' WHERE workspace_id = $1",
         "UPDATE run SET preview_state = '{\"m\":\"theirs\"}', stale_pages = 7 WHERE workspace_id = $1",
         "UPDATE source SET guard_percent = 100, guard_items = 100, health_code = 'theirs' WHERE workspace_id = $1",
         "UPDATE run_preview SET title = 'theirs', item_no = item_no + 100, change = 'delete',
@@ -422,7 +423,8 @@ async fn read(side: &Side, same: &Same) -> Vec<String> {
     };
     let again = tributary_core::run::Run { retry_of: Some(same.run), ..run.clone() };
     let again = tenant.ledger(&again, BASIS.to_owned());
-    let mut upgraded = run.clone();
+    // As if it came after all others.
+    let mut upgraded = tributary_core::run::Run { id: RunId(Uuid::max()), ..run.clone() };
     upgraded.connector.digest = "another".to_owned();
     let dry = tenant.get_run(same.dry).await.unwrap();
     let dry = tenant.ledger(&dry, BASIS.to_owned());
