@@ -10,7 +10,7 @@ use crate::{extism, text::printable};
 const MAX_NESTING: usize = 16;
 /// Modules and components of a component; Python comes as 38.
 const MAX_PARTS: usize = 1_000;
-/// Code of one function, which is compiled in one piece. The longest of ours has 76 KB.
+/// Code of one function, which is compiled in one piece. The longest of ours has 76 KB, of Python 427.
 const MAX_FUNCTION_BYTES: usize = 1 << 20;
 
 /// What a component is for.
