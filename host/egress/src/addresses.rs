@@ -94,6 +94,7 @@ fn within(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 /// Resolves a name once and leaves out what may not be dialled, so that no second answer of the name server matters.
+#[derive(Clone)]
 pub(crate) struct Resolver {
     pub(crate) networks: Networks,
     pub(crate) tls: bool,
@@ -108,18 +109,26 @@ pub(crate) struct NotPublic {
     pub(crate) tls: bool,
 }
 
+impl Resolver {
+    /// Those of a name's addresses that may be dialled, and so are all that is dialled.
+    fn allowed(&self, name: &str, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, NotPublic> {
+        let allowed = |address: &SocketAddr| self.networks.allow(address.ip(), self.tls);
+        let allowed: Vec<SocketAddr> = found.iter().copied().filter(allowed).collect();
+        if allowed.is_empty() && !found.is_empty() {
+            let addresses = found.iter().take(3).map(|address| address.ip().to_string());
+            let addresses = addresses.collect::<Vec<_>>().join(", ");
+            return Err(NotPublic { name: name.to_owned(), addresses, tls: self.tls });
+        }
+        Ok(allowed)
+    }
+}
+
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (networks, tls) = (self.networks.clone(), self.tls);
+        let resolver = self.clone();
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<SocketAddr> =
-                found.iter().copied().filter(|address| networks.allow(address.ip(), tls)).collect();
-            if allowed.is_empty() && !found.is_empty() {
-                let addresses = found.iter().take(3).map(|address| address.ip().to_string());
-                let addresses = addresses.collect::<Vec<_>>().join(", ");
-                return Err(NotPublic { name: name.as_str().to_owned(), addresses, tls }.into());
-            }
+            let allowed = resolver.allowed(name.as_str(), &found)?;
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
@@ -172,6 +181,21 @@ mod tests {
             assert!(Networks::default().allow(address, true), "{address}");
             assert!(!Networks::default().allow(address, false), "{address} without TLS");
         }
+    }
+
+    /// Each connection asks anew, and what was answered before says nothing of the next answer.
+    #[test]
+    fn a_name_that_changes_its_mind_is_not_followed_inside() {
+        let resolver = Resolver { networks: Networks::default(), tls: true };
+        let at = |addresses: &[&str]| -> Vec<SocketAddr> {
+            addresses.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 443)).collect()
+        };
+        let (outside, inside) = (at(&["93.184.216.34"]), at(&["127.0.0.1"]));
+        assert_eq!(resolver.allowed("evil.example", &outside).unwrap(), outside);
+        let refused = resolver.allowed("evil.example", &inside).unwrap_err().to_string();
+        assert_eq!(refused, "evil.example leads to 127.0.0.1, which is not on the public Internet");
+        let both = at(&["169.254.169.254", "93.184.216.34", "::1", "10.0.0.1"]);
+        assert_eq!(resolver.allowed("evil.example", &both).unwrap(), outside, "nothing else is left to dial");
     }
 
     #[test]

@@ -74,10 +74,10 @@ fn pooled(max_calls: u32) -> Config {
     let calls = max_calls + max_calls / 4 + 2;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
-        // A number that is counted up to, not room that is taken. Python comes as 38 of them.
-        .total_core_instances(calls * 40)
-        .total_memories(calls * 2)
-        .total_tables(calls * 4)
+        // For all calls the most that each may have: greedy ones must not leave others without. It is address space, not memory.
+        .total_core_instances(calls * MAX_INSTANCES as u32)
+        .total_memories(calls * MAX_MEMORIES as u32)
+        .total_tables(calls * MAX_TABLES as u32)
         .total_stacks(calls)
         .max_core_instances_per_component(MAX_INSTANCES as u32)
         .max_memories_per_component(MAX_MEMORIES as u32)

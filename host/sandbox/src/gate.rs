@@ -1,9 +1,17 @@
 //! What bytes must be to be installed at all, and what they may import.
 
 use tributary_core::hash::Sha256Hash;
+use wasmparser::{Parser, Payload};
 use wasmtime::{Engine, ExternType, InstancePre, Linker, Module, UnknownImportError, component::Component};
 
 use crate::{extism, text::printable};
+
+/// Components in each other. Each costs the compiler more than the one around it.
+const MAX_NESTING: usize = 16;
+/// Modules and components of a component; Python comes as 38.
+const MAX_PARTS: usize = 1_000;
+/// Code of one function, which is compiled in one piece. The longest of ours has 76 KB, of Python 427.
+const MAX_FUNCTION_BYTES: usize = 1 << 20;
 
 /// What a component is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +88,9 @@ pub enum InstallError {
     /// Starts like a component but is not a valid one.
     #[error("the component is damaged, cut off, or uses WebAssembly features that are switched off: {0}")]
     Invalid(String),
+    /// Would take the compiler too long, or too much memory.
+    #[error("the component has {0}; build it in release mode, from fewer and smaller pieces")]
+    Shape(String),
     /// Wants something that is not offered.
     #[error(
         "the {kind} imports `{name}`, which is not offered to {kind}s; use the interfaces of tributary:connector@0.1.0 instead"
@@ -141,11 +152,39 @@ pub(crate) fn inspect(wasm: &[u8], max: usize) -> Result<Layer, InstallError> {
         return Err(InstallError::Precompiled);
     }
     // Magic, then version and layer: 1 and 0 for a core module, 13 and 1 for a component.
-    match wasm {
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(Layer::Module),
-        [0, b'a', b's', b'm', ..] => Ok(Layer::Component),
-        _ => Err(InstallError::NotWasm),
+    let layer = match wasm {
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Layer::Module,
+        [0, b'a', b's', b'm', ..] => Layer::Component,
+        _ => return Err(InstallError::NotWasm),
+    };
+    compilable(wasm)?;
+    Ok(layer)
+}
+
+/// Looks at what decides how long compiling takes, and how much memory; it cannot be interrupted once it has begun.
+fn compilable(wasm: &[u8]) -> Result<(), InstallError> {
+    let (mut depth, mut parts) = (0, 0);
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload {
+            Ok(Payload::Version { .. }) => {
+                (depth, parts) = (depth + 1, parts + 1);
+                if depth > MAX_NESTING {
+                    return Err(InstallError::Shape(format!("more than {MAX_NESTING} components in each other")));
+                }
+                if parts > MAX_PARTS {
+                    return Err(InstallError::Shape(format!("more than {MAX_PARTS} modules and components in it")));
+                }
+            }
+            Ok(Payload::End(_)) => depth -= 1,
+            Ok(Payload::CodeSectionEntry(body)) if body.range().len() > MAX_FUNCTION_BYTES => {
+                return Err(InstallError::Shape(format!("a function of more than {} MiB", MAX_FUNCTION_BYTES >> 20)));
+            }
+            Ok(_) => {}
+            // The compiler gets as far, and says what is wrong.
+            Err(_) => break,
+        }
     }
+    Ok(())
 }
 
 /// Finds out what a component is and that it imports only what its kind is offered.
