@@ -47,7 +47,7 @@ enum Command {
     Secrets(secrets::Secrets),
     /// Write, test and look at connectors; install them into a server
     Plugin(plugin::Plugin),
-    /// Look at a sync that was recorded
+    /// Start a sync, and look at one that was recorded
     Sync(sync::Sync),
     /// Configurations of the api connector for well-known shops, trackers and feeds
     Recipe(recipe::Recipe),

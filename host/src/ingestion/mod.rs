@@ -1,6 +1,6 @@
 //! Ingestion: from what a connector or a caller gives to committed documents.
 //!
-//! `intake` validates and normalises; `sync` drives a run page by page, `page` looks at each; `push` takes documents over the API.
+//! `intake` validates and normalises; `sync` drives a run page by page, `page` looks at each, `tape` records it when asked to; `push` takes documents over the API.
 //! Nothing a connector returns is trusted before `intake` has seen it.
 
 #[cfg(test)]
@@ -12,6 +12,7 @@ mod push;
 mod retry;
 mod stage;
 mod sync;
+mod tape;
 
 pub use intake::{Intake, Item, Limits, Material};
 pub use push::{Push, PushError, PushOutcome, PushResult, Pushed};

@@ -54,7 +54,7 @@ pub(super) struct Release {
 }
 
 /// The plugins of the server with the operator's settings.
-pub(super) fn plugins(operator: &Operator) -> anyhow::Result<Arc<Plugins>> {
+pub(in crate::cli) fn plugins(operator: &Operator) -> anyhow::Result<Arc<Plugins>> {
     let config = &operator.config;
     let sandbox = plugins::sandbox(config)?;
     Ok(Arc::new(Plugins::new(operator.db.clone(), operator.clock.clone(), sandbox, config.plugin_keys.clone())))

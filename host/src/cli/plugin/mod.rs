@@ -23,6 +23,7 @@ mod watch;
 
 use clap::{Args, Subcommand};
 
+pub(super) use manage::plugins;
 pub(super) use replay::Replay;
 
 #[derive(Args)]
