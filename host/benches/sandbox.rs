@@ -200,8 +200,15 @@ async fn sync((connector, extractor): &(Arc<dyn Connector>, Arc<dyn Extractor>),
         now,
     };
     let source_id = tenant.create_source(new).await.unwrap().id;
-    let new =
-        NewRun { source_id, kind: RunKind::Push, trigger: Trigger::Api, accept_deletions: false, connector: None, now };
+    let new = NewRun {
+        source_id,
+        kind: RunKind::Push,
+        trigger: Trigger::Api,
+        accept_deletions: false,
+        connector: None,
+        record: false,
+        now,
+    };
     let run = tenant.get_run(tenant.create_run(new).await.unwrap()).await.unwrap();
 
     let took = Took::of(async {

@@ -20,6 +20,7 @@ use crate::{
     limits::{Limiter, streams::Streams},
     metrics::Metrics,
     plugins::{self, Grants, Plugins},
+    recording::{self, Shelf},
     retrieval::{Indexer, Knowledge},
     schedules::Ticker,
     secrets::{Credentials, Vault},
@@ -62,6 +63,8 @@ pub struct App {
     pub credentials: Arc<Credentials>,
     /// Sync runs.
     pub syncs: Syncs,
+    /// Recordings of syncs.
+    pub shelf: Shelf,
     /// Jobs, for whoever runs the server.
     pub jobs: Jobs,
     /// Pushed documents.
@@ -121,6 +124,7 @@ impl App {
             audit: Audit::new(db.clone(), clock.clone(), tasks.clone()),
             workspaces: Workspaces::new(db.clone(), clock.clone(), plugins.clone()),
             sources: Sources::new(clock.clone(), plugins.clone(), wake.clone(), metrics.clone(), grants.clone()),
+            shelf: Shelf::new(&config.data_dir),
             syncs: Syncs::new(
                 db.clone(),
                 clock.clone(),
@@ -173,6 +177,7 @@ impl App {
         let indexer = Indexer::new(self.db.clone(), self.indexes.clone(), self.wake.clone());
         self.tasks.spawn(indexer.run(self.shutdown.clone()));
         jobs::start(self, &self.tasks, &self.shutdown);
+        self.tasks.spawn(recording::sweep::run(self.clone(), self.shutdown.clone()));
         *self.ticker.lock().await = Some(Ticker::start(self.clone()).await?);
         Ok(())
     }

@@ -108,6 +108,10 @@ pub struct Settings {
     #[arg(long, env = "TRIBUTARY_DEAD_JOB_DAYS", value_name = "DAYS")]
     pub dead_job_days: Option<u32>,
 
+    /// Days that recordings of syncs are kept after their runs [default: 7]
+    #[arg(long, env = "TRIBUTARY_RECORDING_DAYS", value_name = "DAYS")]
+    pub recording_days: Option<u32>,
+
     /// Milliseconds a worker may be silent before another takes its job [default: 20000]
     #[arg(long, env = "TRIBUTARY_LEASE_MS", value_name = "MS")]
     pub lease_ms: Option<u64>,
@@ -187,6 +191,8 @@ pub struct Config {
     pub job_history: Duration,
     /// How long jobs that were given up are kept.
     pub dead_jobs: Duration,
+    /// How long recordings of syncs are kept.
+    pub recordings: Duration,
     /// How long a silent worker keeps its job.
     pub lease: Duration,
     /// Most changes in a page.
@@ -276,6 +282,7 @@ impl Settings {
             job_poll: Duration::from_millis(self.job_poll_ms.or(file.job_poll_ms).unwrap_or(500)),
             job_history: days(self.job_history_days.or(file.job_history_days).unwrap_or(7)),
             dead_jobs: days(self.dead_job_days.or(file.dead_job_days).unwrap_or(30)),
+            recordings: days(self.recording_days.or(file.recording_days).unwrap_or(7)),
             lease: Duration::from_millis(self.lease_ms.or(file.lease_ms).unwrap_or(20_000)),
             page_items: self.page_items.or(file.page_items).unwrap_or(256),
             connector_cpu: Duration::from_millis(self.connector_cpu_ms.or(file.connector_cpu_ms).unwrap_or(10_000)),
@@ -301,6 +308,7 @@ impl Config {
         in_range("job_poll_ms", (10..=60_000).contains(&self.job_poll.as_millis()), "between 10 and 60000")?;
         in_range("job_history_days", !self.job_history.is_zero(), "at least 1")?;
         in_range("dead_job_days", !self.dead_jobs.is_zero(), "at least 1")?;
+        in_range("recording_days", !self.recordings.is_zero(), "at least 1")?;
         in_range("page_items", (1..=1_000).contains(&self.page_items), "between 1 and 1000")?;
         in_range("lease_ms", self.lease >= Duration::from_millis(300), "at least 300")?;
         let token_bytes = self.metrics_token.as_ref().map(|token| token.expose_secret().len());

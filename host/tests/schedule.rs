@@ -278,6 +278,7 @@ async fn a_full_resync_beside_the_syncs_is_neither_lost_nor_doubled() {
             trigger: tributary_core::run::Trigger::Api,
             accept_deletions: false,
             connector: None,
+            record: false,
             now: at("2026-11-29T01:59:00Z"),
         };
         shop.tenant.create_run(new).await.unwrap();

@@ -331,7 +331,8 @@ async fn workspace(server: &Server, name: &str, secret: &str) -> (Caller, Caller
     };
 
     let source = server.file_source(&id, json!({ "root": "docs" })).await;
-    let run = server.sync(&source).await;
+    let run = server.start_sync(&source, json!({ "record": true })).await;
+    let run = server.finished(&run).await;
     assert_eq!(run["counts"]["added"], 1, "{run}");
     let content = format!("The kettle takes two minutes. {secret}");
     let document =
@@ -391,6 +392,8 @@ async fn readable(server: &Server, owner: &Caller, templates: &[Template]) -> BT
     let mut read = BTreeMap::new();
     for template in templates {
         let reads = template.method == Method::GET || template.path.ends_with("/knowledge/query");
+        // To read a recording leaves an event in the workspace's log, which is read as well.
+        let reads = reads && !template.path.ends_with("/recording");
         if reads && !template.is_of_the_instance() && template.things().contains(&"workspace_id") {
             let mut body = template.send(server, &owner.bearer, &owner.ids).await.ok();
             // A stream of events is text.

@@ -166,6 +166,35 @@ pub struct RunError {
     pub config_pointer: Option<String>,
 }
 
+/// Where the recording of a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingState {
+    /// No worker has begun.
+    Asked,
+    /// A worker writes it; or did when it was lost.
+    Recording,
+    /// All that happened so far is in it.
+    Complete,
+    /// A worker was lost, or a disk refused: something may be missing.
+    Incomplete,
+    /// It reached the length that one may have, and stops there.
+    TooLong,
+}
+
+/// What is known of the recording of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Where it stands.
+    pub state: RecordingState,
+    /// The hosts that have it, each what it recorded itself.
+    pub hosts: Vec<String>,
+    /// Pages in it.
+    pub pages: i64,
+    /// Its length before compression.
+    pub bytes: i64,
+}
+
 /// A run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
@@ -217,4 +246,6 @@ pub struct Run {
     pub traversal: Option<Traversal>,
     /// The newest commit of this run.
     pub position: Option<Position>,
+    /// Set when somebody asked for a recording.
+    pub recording: Option<Recording>,
 }

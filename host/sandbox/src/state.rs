@@ -87,6 +87,11 @@ impl StateBuffer {
         std::mem::take(&mut *self.overlay())
     }
 
+    /// Takes over what a buffer over the same state accepted.
+    pub fn take_over(&self, writes: BTreeMap<String, Option<String>>) {
+        self.overlay().extend(writes);
+    }
+
     async fn committed(&self) -> Result<&BTreeMap<String, String>, Failure> {
         self.committed.get_or_try_init(|| self.ledger.state()).await
     }

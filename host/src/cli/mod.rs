@@ -50,7 +50,7 @@ enum Command {
     Plugin(plugin::Plugin),
     /// See what a source's configuration may say
     Source(source::Source),
-    /// Look at a sync that was recorded
+    /// Start a sync, and look at one that was recorded
     Sync(sync::Sync),
     /// Configurations of the api connector for well-known shops, trackers and feeds
     Recipe(recipe::Recipe),

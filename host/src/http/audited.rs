@@ -1,4 +1,5 @@
-//! Middleware: every request that changes something leaves an event in the audit log, whoever sent it and however it ended.
+//! Middleware: every request that changes something leaves an event in the audit log, whoever sent it and however it ended. So do a few
+//! that hand out much at once.
 //!
 //! Method, path template, ids of the path and status are recorded; bodies, query strings and headers never.
 
@@ -23,6 +24,8 @@ use crate::{
 /// They ask with POST but change nothing that needs a trace.
 const QUESTIONS: [&str; 3] =
     ["/api/v1/chat", "/api/v1/knowledge/query", "/api/v1/workspaces/{workspace_id}/schedule-preview"];
+/// They change nothing, but who asked for them is worth knowing: what a source answered, as a whole.
+const DISCLOSURES: [&str; 1] = ["/api/v1/workspaces/{workspace_id}/sources/{source_id}/runs/{run_id}/recording"];
 /// Longest value of a path parameter that is recorded, in characters.
 const LONGEST_ID: usize = 128;
 
@@ -30,7 +33,8 @@ const LONGEST_ID: usize = 128;
 pub(super) async fn record(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let Some(path) = path.filter(|path| !reads && !QUESTIONS.contains(&path.as_str())) else {
+    let recorded = |path: &str| if reads { DISCLOSURES.contains(&path) } else { !QUESTIONS.contains(&path) };
+    let Some(path) = path.filter(|path| recorded(path)) else {
         return next.run(request).await;
     };
     let (mut parts, body) = request.into_parts();

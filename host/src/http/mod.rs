@@ -28,6 +28,7 @@ mod metrics;
 mod origin;
 mod problem;
 mod push;
+mod recordings;
 mod request_id;
 mod run_events;
 mod runs;
@@ -189,6 +190,7 @@ fn closed_routes() -> OpenApiRouter<Arc<App>> {
                 .routes(routes!(dry_runs::start))
                 .routes(routes!(runs::cancel))
                 .routes(routes!(runs::retry_failed))
+                .routes(routes!(recordings::download))
                 .routes(routes!(deletions::guard, deletions::set_guard))
                 .routes(routes!(deletions::approve))
                 .routes(routes!(deletions::dismiss)),

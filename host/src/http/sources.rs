@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     app::App,
-    sources::{self, Draft, Patch},
+    sources::{self, Draft, Patch, Wish},
 };
 
 /// A source to be made.
@@ -208,6 +208,8 @@ pub(super) struct SyncRequest {
     pub full: bool,
     /// Delete what is gone even when the deletion guard would hold it.
     pub accept_deletions: bool,
+    /// Record what the connector is told and answers, for `…/runs/{run_id}/recording`.
+    pub record: bool,
 }
 
 /// A run that was asked for.
@@ -235,7 +237,8 @@ pub(super) async fn sync(
     Path((_, id)): Path<(WorkspaceId, SourceId)>,
     OptionalJson(request): OptionalJson<SyncRequest>,
 ) -> Result<(StatusCode, Body<Queued>), ApiError> {
-    let run_id = app.sources.sync(&tenant, id, request.full, request.accept_deletions).await?;
+    let SyncRequest { full, accept_deletions, record } = request;
+    let run_id = app.sources.sync(&tenant, id, Wish { full, accept_deletions, record }).await?;
     Ok((StatusCode::ACCEPTED, Body(Queued::new(run_id))))
 }
 

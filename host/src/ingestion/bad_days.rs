@@ -24,7 +24,7 @@ use tributary_core::{
     },
     hash::Sha256Hash,
     job::Lease,
-    run::{ChangeKind, Run, RunKind, RunStatus, StageName, Trigger, WaitingFor},
+    run::{ChangeKind, RecordingState, Run, RunKind, RunStatus, StageName, Trigger, WaitingFor},
     source::Health,
 };
 use tributary_sandbox::{Blob, Connector, Extractor, ExtractorWorker, HostServices};
@@ -37,6 +37,7 @@ use super::{stage::StageLimits, sync::Syncs};
 use crate::{
     metrics::Metrics,
     plugins::{Grants, Plugins},
+    recording::{Recording, Shelf},
     secrets::{Credentials, Vault},
     settings::{Config, Settings},
     wake::Wake,
@@ -183,16 +184,20 @@ impl World {
         )
     }
 
-    async fn asked(&self, kind: RunKind) -> RunId {
-        let new = NewRun {
+    fn new_run(&self, kind: RunKind) -> NewRun {
+        NewRun {
             source_id: self.source,
             kind,
             trigger: Trigger::Api,
             accept_deletions: false,
             connector: None,
+            record: false,
             now: chrono::Utc::now(),
-        };
-        self.tenant.create_run(new).await.unwrap()
+        }
+    }
+
+    async fn asked(&self, kind: RunKind) -> RunId {
+        self.tenant.create_run(self.new_run(kind)).await.unwrap()
     }
 
     async fn lease(&self) -> Lease {
@@ -452,5 +457,74 @@ async fn a_run_that_is_killed_at_every_step_ends_like_one_that_was_not() {
         );
         let expected: BTreeMap<_, _> = (5..60).map(|n| (format!("{n:03}"), 1)).collect();
         assert_eq!(world.live().await, expected, "{}", world.test.name);
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_recorded_over_its_pauses_and_a_kill_costs_the_recording_alone() {
+    for world in worlds().await {
+        let name = world.test.name;
+        let waited = Arc::new(AtomicUsize::new(0));
+        let shelf = Shelf::new(&world.config.data_dir);
+        let syncs = |hang: bool| {
+            let waited = waited.clone();
+            world.syncs(move |request| {
+                let page_no = number(&request);
+                let wait = page_no == 1 && waited.fetch_add(1, Relaxed) == 0;
+                Box::pin(async move {
+                    if hang && page_no == 2 {
+                        std::future::pending::<()>().await;
+                    }
+                    let slow =
+                        || Failure { retry_after_ms: Some(1), ..Failure::new(Fault::RateLimited, "slow", "Wait.") };
+                    if wait { Err(slow()) } else { listing(&request, 0, 30) }
+                })
+            })
+        };
+        let ask = async || {
+            let new = NewRun { record: true, ..world.new_run(RunKind::Full) };
+            world.tenant.create_run(new).await.unwrap()
+        };
+        let state = async |run| world.tenant.get_run(run).await.unwrap().recording.unwrap();
+        let read = async |run| {
+            let parts = shelf.open(world.tenant.workspace_id(), run).await.unwrap();
+            let recording = Recording::read_parts(parts).unwrap();
+            (recording.pages(), recording.whole)
+        };
+
+        let run = ask().await;
+        syncs(false).work(world.lease().await, run, &CancellationToken::new()).await;
+        assert_eq!(state(run).await.state, RecordingState::Complete, "{name}: so far");
+        testing_due(&world).await;
+        syncs(false).work(world.lease().await, run, &CancellationToken::new()).await;
+        assert_eq!(world.tenant.get_run(run).await.unwrap().status, RunStatus::Succeeded, "{name}");
+        let recorded = state(run).await;
+        assert_eq!((recorded.state, recorded.pages), (RecordingState::Complete, 4), "{name}: one of them failed");
+        assert_eq!(recorded.hosts, [shelf.host()], "{name}");
+        assert_eq!(read(run).await, (4, true), "{name}");
+
+        // The worker is gone from one moment to the next.
+        let run = ask().await;
+        let lease = world.lease().await;
+        let (hanging, shutdown) = (syncs(true), CancellationToken::new());
+        {
+            let work = pin!(hanging.work(lease.clone(), run, &shutdown));
+            let third = async {
+                while world.tenant.get_run(run).await.unwrap().page_no < 2 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::select! { () = work => panic!("{name}: it hangs"), () = third => {} }
+        }
+        assert!(world.test.db.system().release(&lease, 0).await.unwrap());
+        syncs(false).work(world.lease().await, run, &CancellationToken::new()).await;
+        let run = world.tenant.get_run(run).await.unwrap();
+        assert_eq!(
+            (run.status, run.counts.seen),
+            (RunStatus::Succeeded, 30),
+            "{name}: the run is as it would have been"
+        );
+        assert_eq!(run.recording.unwrap().state, RecordingState::Incomplete, "{name}");
+        assert_eq!(read(run.id).await.0, 3, "{name}");
     }
 }

@@ -1,7 +1,8 @@
 //! Ingestion: from what a connector or a caller gives to committed documents.
 //!
 //! `intake` validates and normalises; `sync` drives a run page by page, `page` looks at each, `carry` takes over what another version
-//! remembered; `push` takes documents over the API. Nothing a connector returns is trusted before `intake` has seen it.
+//! remembered, `tape` records the run when asked to; `push` takes documents over the API. Nothing a connector returns is trusted before
+//! `intake` has seen it.
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -13,6 +14,7 @@ mod push;
 mod retry;
 mod stage;
 mod sync;
+mod tape;
 
 pub use intake::{Intake, Item, Limits, Material};
 pub use push::{Push, PushError, PushOutcome, PushResult, Pushed};

@@ -22,11 +22,13 @@ use super::{
     Intake, carry, page,
     retry::{self, Verdict},
     stage::{StageLimits, Stages},
+    tape::Tape,
 };
 use crate::{
     jobs,
     metrics::{Metrics, counted},
     plugins::{Grants, Plugins, Ready},
+    recording::Shelf,
     settings::Config,
     wake::Wake,
 };
@@ -50,6 +52,7 @@ pub struct Syncs {
     wake: Wake,
     metrics: Metrics,
     grants: Arc<Grants>,
+    shelf: Shelf,
     lease: Duration,
     page_items: u32,
     stage_limits: StageLimits,
@@ -95,8 +98,9 @@ impl Syncs {
         grants: Arc<Grants>,
         config: &Config,
     ) -> Self {
-        let (lease, page_items) = (config.lease, config.page_items);
-        Self { db, clock, plugins, wake, metrics, grants, lease, page_items, stage_limits: StageLimits::default() }
+        let shelf = Shelf::new(&config.data_dir);
+        let (lease, page_items, stage_limits) = (config.lease, config.page_items, StageLimits::default());
+        Self { db, clock, plugins, wake, metrics, grants, shelf, lease, page_items, stage_limits }
     }
 
     /// The same with other limits, for tests that do not want to wait.
@@ -109,7 +113,8 @@ impl Syncs {
     pub async fn work(&self, lease: Lease, run_id: RunId, shutdown: &CancellationToken) {
         let tenant = self.db.system().tenant(lease.workspace_id);
         let stages = Stages::new(self.clock.clone(), self.stage_limits);
-        let work = self.run(&tenant, &lease, run_id, &stages);
+        let tape = Tape::new(&self.shelf, &tenant, &lease);
+        let work = self.run(&tenant, &lease, run_id, &stages, &tape);
         let stopped = tokio::select! {
             // Polled side by side: the others may have to wait for a transaction that the work holds open.
             result = work => result,
@@ -123,6 +128,7 @@ impl Syncs {
             Ok(()) => return,
             Err(stop) => stop,
         };
+        tape.end().await;
         if let Err(error) = self.settle(&tenant, &lease, run_id, stopped).await {
             // The lease runs out and another worker takes the run up where it stands.
             tracing::warn!(run = %run_id, %error, "the end of a run could not be recorded; it will be taken up again");
@@ -147,7 +153,14 @@ impl Syncs {
         }
     }
 
-    async fn run(&self, tenant: &TenantDb, lease: &Lease, run_id: RunId, stages: &Stages) -> Result<(), Stop> {
+    async fn run(
+        &self,
+        tenant: &TenantDb,
+        lease: &Lease,
+        run_id: RunId,
+        stages: &Stages,
+        tape: &Tape<'_>,
+    ) -> Result<(), Stop> {
         let begun = tenant.begin_run(lease, run_id, self.clock.now()).await?;
         if begun.cancel_requested {
             return Err(Stop::Cancelled);
@@ -183,6 +196,8 @@ impl Syncs {
             }
             None => BTreeMap::new(),
         };
+        let secrets = self.grants.secrets(&ready, tenant, &source.config);
+        let connector = tape.before(ready.connector.clone(), &run, secrets).await;
         let traversal = loop {
             let services = HostServices::new(files.clone(), ledger.clone(), meter.clone(), source.name.clone())
                 .with_http(http.clone())
@@ -197,7 +212,7 @@ impl Syncs {
                 deadline_ms: PAGE_DEADLINE.as_millis() as u64,
             };
             stages.enter(StageName::Pull);
-            let pulled = ready.connector.pull(&request, &services).await;
+            let pulled = connector.pull(&request, &services).await;
             self.metrics.call(&run.connector.id, &pulled);
             let page = pulled.map_err(Stop::Failed)?;
             let next = page::check(&page, &cursor, page_no, self.page_items).map_err(Stop::Failed)?;
@@ -262,6 +277,7 @@ impl Syncs {
                 }
                 Next::WaitMs(ms) => {
                     let pause = Duration::from_millis(ms.min(3_600_000));
+                    tape.end().await;
                     self.set_waiting(tenant, lease, run_id, WaitingFor::Quota, pause).await?;
                     self.db.system().release(lease, pause.as_millis() as i64).await?;
                     return Ok(());
@@ -270,6 +286,7 @@ impl Syncs {
                 Next::CompleteExhaustive => break Traversal::Exhaustive,
             }
         };
+        tape.end().await;
         self.finish(tenant, lease, &run, traversal).await
     }
 
@@ -382,6 +399,7 @@ impl Syncs {
                             trigger: run.trigger,
                             accept_deletions: run.accept_deletions,
                             connector: None,
+                            record: run.recording.is_some(),
                             now: self.clock.now(),
                         };
                         match tenant.create_run(full).await {

@@ -92,6 +92,7 @@ impl Jobs {
             kind: if run.kind == RunKind::Full { RunKind::Full } else { RunKind::Sync },
             trigger: Trigger::Manual,
             accept_deletions: run.accept_deletions,
+            record: run.recording.is_some(),
             connector: None,
             now: self.clock.now(),
         };

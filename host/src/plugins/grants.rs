@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use secrecy::ExposeSecret;
 use serde_json::Value;
 use tributary_core::{
     contract::{Failure, Fault},
@@ -18,6 +19,10 @@ use crate::{
     secrets::{Credentials, InvalidCredential},
     settings::Config,
 };
+
+/// Fields of credentials that are no secrets, beside others.
+const PUBLIC: [&str; 8] =
+    ["user", "username", "client_id", "client_email", "token_uri", "token_url", "scope", "subject"];
 
 /// Hands out what a source's connector may reach.
 pub struct Grants {
@@ -42,6 +47,18 @@ impl Grants {
     pub fn files(&self, connector: &Ready, config: &Value) -> Arc<Files> {
         let named = connector.descriptor.roots.iter().filter_map(|pointer| config.pointer(pointer)?.as_str());
         Arc::new(Files::new(self.roots.clone(), named.map(str::to_owned)))
+    }
+
+    /// What the credentials of a source hold that nobody may see. Those that cannot be opened now are left out.
+    pub async fn secrets(&self, connector: &Ready, tenant: &TenantDb, config: &Value) -> Vec<String> {
+        let mut secrets = Vec::new();
+        for name in credential_names(&connector.descriptor.config_schema, config) {
+            let Ok(Some(opened)) = self.credentials.reveal(tenant, &name).await else { continue };
+            let single = opened.value.len() == 1;
+            let secret = opened.value.into_iter().filter(|(field, _)| single || !PUBLIC.contains(&field.as_str()));
+            secrets.extend(secret.map(|(_, value)| value.expose_secret().to_owned()));
+        }
+        secrets
     }
 
     /// The hosts that a source may ask, with its credentials. Keep it for a run.

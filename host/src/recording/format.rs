@@ -1,6 +1,8 @@
 //! What a recording looks like: gzip over JSON, one object per line, so that `zcat` shows it.
 //!
 //! Bodies of answers, files and blobs stand once each, before the first line that names them by their SHA-256.
+//!
+//! A sync that a server recorded in several stretches is one such part after the other: members of one gzip file.
 
 use std::collections::BTreeMap;
 

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 use tributary_core::{
     citation::ConnectorRef,
@@ -22,7 +22,7 @@ use tributary_core::{
 use tributary_sandbox::{Blob, FileAccess, HostServices, Listing, Meter};
 
 use super::{
-    format::{Answered, Asked, FORMAT, Line, PageBegin, Returned},
+    format::{Answered, Asked, FORMAT, Header, Line, PageBegin, Returned},
     ports::response_of,
 };
 
@@ -83,10 +83,20 @@ impl Recording {
     /// # Errors
     /// When the file is not a recording, or of another format.
     pub fn read(path: &Path) -> Result<Self, Unreadable> {
-        let mut reader = BufReader::new(GzDecoder::new(File::open(path)?).take(MOST_BYTES));
+        Self::read_from(File::open(path)?)
+    }
+
+    /// The same, wherever it comes from.
+    ///
+    /// # Errors
+    /// When it is not a recording, or of another format.
+    pub fn read_from(compressed: impl Read) -> Result<Self, Unreadable> {
+        let mut reader = BufReader::new(MultiGzDecoder::new(compressed).take(MOST_BYTES));
         let (mut number, mut text) = (0, String::new());
-        let mut header = None;
-        let (mut pages, mut contents, mut whole) = (Vec::<PlayedPage>::new(), HashMap::new(), false);
+        let mut header: Option<Header> = None;
+        let (mut pages, mut contents) = (Vec::<PlayedPage>::new(), HashMap::new());
+        // Of several parts, each has its own beginning and end.
+        let (mut whole, mut open, mut returned_pages) = (true, false, 0);
         loop {
             text.clear();
             number += 1;
@@ -106,6 +116,11 @@ impl Recording {
                 if first.format != FORMAT {
                     return Err(Unreadable::Format(first.format));
                 }
+                if header.is_some_and(|before| before.connector != first.connector) {
+                    // The run was moved to another version before it had committed a page.
+                    pages.clear();
+                }
+                (whole, open, returned_pages) = (whole && !open, true, 0);
                 header = Some(first);
                 continue;
             }
@@ -122,15 +137,27 @@ impl Recording {
                 Line::Page(begin) => {
                     pages.push(PlayedPage { begin, returned: None, answers: Answers::default() });
                 }
-                Line::Returned(returned) => page?.returned = Some(returned),
-                Line::End { pages: counted } => whole = pages.len() as u64 == counted,
+                Line::Returned(returned) => {
+                    page?.returned = Some(returned);
+                    returned_pages += 1;
+                }
+                Line::End { pages: counted } => (whole, open) = (whole && returned_pages == counted, false),
                 answer => page?.answers.add(answer),
             }
         }
         let header = header.ok_or_else(|| Unreadable::Line { line: 1, why: "it is empty".to_owned() })?;
-        // A page without its end is one that was killed.
+        // A page without its end is one that was ended or killed; nothing came of it.
         pages.retain(|page| page.returned.is_some());
-        Ok(Self { connector: header.connector, whole, pages, contents: Arc::new(contents) })
+        Ok(Self { connector: header.connector, whole: whole && !open, pages, contents: Arc::new(contents) })
+    }
+
+    /// Reads the parts of one, in order.
+    ///
+    /// # Errors
+    /// When they are not a recording, or of another format.
+    pub fn read_parts(parts: Vec<File>) -> Result<Self, Unreadable> {
+        let nothing: Box<dyn Read> = Box::new(io::empty());
+        Self::read_from(parts.into_iter().fold(nothing, |before, part| Box::new(before.chain(part))))
     }
 
     /// How many pages it has.

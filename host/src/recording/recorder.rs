@@ -16,7 +16,7 @@ use tributary_core::{citation::ConnectorRef, hash::Sha256Hash};
 use super::format::{FORMAT, Header, Line, Stored};
 
 /// Longest recording, before compression.
-const MOST_BYTES: u64 = 2 << 30;
+pub const MOST_BYTES: u64 = 2 << 30;
 /// Lines that may wait for the disk.
 const QUEUE: usize = 64;
 /// Shorter secrets would hide half of what was said, and protect nothing.
@@ -35,12 +35,13 @@ pub struct Kept {
 
 /// An open recording.
 pub struct Recorder {
-    lines: mpsc::Sender<Line>,
+    /// `None` is the end.
+    lines: mpsc::Sender<Option<Line>>,
     hidden: Mutex<BTreeSet<String>>,
     contents: Mutex<HashSet<Sha256Hash>>,
 }
 
-/// The task that writes it. It ends when the last [`Recorder`] is dropped.
+/// The task that writes it. It ends when the recorder is closed, or the last one dropped.
 pub struct Writing(JoinHandle<io::Result<Kept>>);
 
 impl Recorder {
@@ -49,17 +50,25 @@ impl Recorder {
     /// # Errors
     /// When the file cannot be made, or is there already.
     pub fn begin(path: &Path, connector: ConnectorRef) -> io::Result<(Self, Writing)> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Self::into_file(new_file(path)?, path, connector, MOST_BYTES))
+    }
+
+    /// The same into an open file of that name, and of at most `most_bytes` before compression.
+    pub(super) fn into_file(file: File, path: &Path, connector: ConnectorRef, most_bytes: u64) -> (Self, Writing) {
         let (lines, waiting) = mpsc::channel(QUEUE);
         let header = Header { format: FORMAT, connector, tributary: env!("CARGO_PKG_VERSION").to_owned() };
         let path = path.to_owned();
-        let task = tokio::task::spawn_blocking(move || write_all(&path, file, header, waiting));
-        Ok((Self { lines, hidden: Mutex::default(), contents: Mutex::default() }, Writing(task)))
+        let task = tokio::task::spawn_blocking(move || write_all(&path, file, header, waiting, most_bytes));
+        (Self { lines, hidden: Mutex::default(), contents: Mutex::default() }, Writing(task))
+    }
+
+    /// Nothing more is taken, whoever still holds it.
+    pub async fn close(&self) {
+        let _ = self.lines.send(None).await;
     }
 
     /// From now on these are written as stars, wherever they stand.
-    pub(super) fn hide(&self, secrets: Vec<String>) {
+    pub fn hide(&self, secrets: Vec<String>) {
         lock(&self.hidden).extend(secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SECRET));
     }
 
@@ -67,7 +76,7 @@ impl Recorder {
     pub(super) async fn content(&self, bytes: Bytes) -> Sha256Hash {
         let (hash, line) = self.stored(&bytes);
         if let Some(line) = line {
-            let _ = self.lines.send(line).await;
+            let _ = self.lines.send(Some(line)).await;
         }
         hash
     }
@@ -75,24 +84,27 @@ impl Recorder {
     pub(super) fn blocking_content(&self, bytes: Bytes) -> Sha256Hash {
         let (hash, line) = self.stored(&bytes);
         if let Some(line) = line {
-            let _ = self.lines.blocking_send(line);
+            let _ = self.lines.blocking_send(Some(line));
         }
         hash
     }
 
     pub(super) async fn write(&self, line: Line) {
         if let Some(line) = self.without_secrets(line) {
-            let _ = self.lines.send(line).await;
+            let _ = self.lines.send(Some(line)).await;
         }
     }
 
     pub(super) fn blocking_write(&self, line: Line) {
         if let Some(line) = self.without_secrets(line) {
-            let _ = self.lines.blocking_send(line);
+            let _ = self.lines.blocking_send(Some(line));
         }
     }
 
     fn stored(&self, bytes: &Bytes) -> (Sha256Hash, Option<Line>) {
+        if self.lines.is_closed() {
+            return (Sha256Hash::of(bytes), None);
+        }
         let mut kept = bytes.to_vec();
         for secret in &*lock(&self.hidden) {
             blot(&mut kept, secret.as_bytes());
@@ -104,6 +116,9 @@ impl Recorder {
     }
 
     fn without_secrets(&self, line: Line) -> Option<Line> {
+        if self.lines.is_closed() {
+            return None;
+        }
         let hidden = lock(&self.hidden);
         if hidden.is_empty() {
             return Some(line);
@@ -140,8 +155,20 @@ fn blot(text: &mut [u8], secret: &[u8]) {
     }
 }
 
-fn write_all(path: &PathBuf, file: File, header: Header, mut waiting: mpsc::Receiver<Line>) -> io::Result<Kept> {
-    let result = write_lines(file, header, &mut waiting);
+/// A file that is not there yet, for its owner alone.
+pub(super) fn new_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn write_all(
+    path: &PathBuf,
+    file: File,
+    header: Header,
+    waiting: mpsc::Receiver<Option<Line>>,
+    most_bytes: u64,
+) -> io::Result<Kept> {
+    let result = write_lines(file, header, waiting, most_bytes);
     if let Err(error) = &result {
         tracing::warn!(path = %path.display(), %error, "the recording could not be written and is given up");
         let _ = std::fs::remove_file(path);
@@ -149,25 +176,36 @@ fn write_all(path: &PathBuf, file: File, header: Header, mut waiting: mpsc::Rece
     result
 }
 
-fn write_lines(file: File, header: Header, waiting: &mut mpsc::Receiver<Line>) -> io::Result<Kept> {
+fn write_lines(
+    file: File,
+    header: Header,
+    mut waiting: mpsc::Receiver<Option<Line>>,
+    most_bytes: u64,
+) -> io::Result<Kept> {
     let mut out = GzEncoder::new(BufWriter::new(file), Compression::fast());
     let mut kept = Kept { pages: 0, bytes: 0, whole: true };
     let mut write = |line: &Line, kept: &mut Kept| -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
         kept.bytes += text.len() as u64;
-        out.write_all(&text)
+        out.write_all(&text)?;
+        // A page that is over is there, even when the host is killed in the next.
+        if matches!(line, Line::Returned(_)) { out.flush() } else { Ok(()) }
     };
     write(&Line::Recording(header), &mut kept)?;
-    while let Some(line) = waiting.blocking_recv() {
-        if kept.bytes > MOST_BYTES {
+    while let Some(Some(line)) = waiting.blocking_recv() {
+        if kept.bytes > most_bytes {
+            // Without its end.
             kept.whole = false;
+            waiting.close();
             break;
         }
         kept.pages += u64::from(matches!(line, Line::Returned(_)));
         write(&line, &mut kept)?;
     }
-    write(&Line::End { pages: kept.pages }, &mut kept)?;
+    if kept.whole {
+        write(&Line::End { pages: kept.pages }, &mut kept)?;
+    }
     out.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     Ok(kept)
 }

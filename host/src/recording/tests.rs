@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tributary_core::{
+    RunId, WorkspaceId,
     citation::ConnectorRef,
     contract::{Change, Content, Document, Fault, Gone, Next, Section},
     http::{Http, HttpRequest, HttpResponse, Method},
@@ -239,4 +240,153 @@ async fn what_was_cut_off_is_played_as_far_as_it_goes() {
     }
     std::fs::write(&path, "no recording").unwrap();
     assert!(Recording::read(&path).is_err());
+}
+
+fn reference() -> ConnectorRef {
+    ConnectorRef { id: "reader".to_owned(), version: "1".to_owned(), digest: "d".repeat(64) }
+}
+
+/// So many pages from this one on, into a recorder.
+async fn pull_into(recorder: &Arc<Recorder>, pages: std::ops::Range<u32>) {
+    let recorded = Recorded::new(Arc::new(Reader { version: 1, pages: 100 }), recorder.clone());
+    let http: Arc<dyn Http> = Arc::new(Counting(AtomicU32::new(pages.start * 2)));
+    for number in pages {
+        let services = HostServices::new(Arc::new(Files::none()), Arc::new(Known), Arc::new(Meter::default()), "test");
+        let cursor = (number > 0).then(|| number.to_string());
+        let services = services.with_http(http.clone());
+        recorded.pull(&request(cursor), &services).await.unwrap();
+        let remembered = BTreeMap::from([("seen".to_owned(), Some(format!("page-{number}")))]);
+        assert_eq!(services.state.into_writes(), remembered, "the connector's memory is not the recording's alone");
+    }
+}
+
+/// A stretch of a run's recording.
+async fn stretch(shelf: &Shelf, of: (WorkspaceId, RunId), pages: std::ops::Range<u32>, most_bytes: u64) -> Kept {
+    let (recorder, part) = shelf.begin(of.0, of.1, reference(), most_bytes).await.unwrap();
+    let recorder = Arc::new(recorder);
+    pull_into(&recorder, pages).await;
+    // Whoever holds it still holds nothing up.
+    recorder.close().await;
+    part.end().await.unwrap()
+}
+
+fn new_run() -> (WorkspaceId, RunId) {
+    (WorkspaceId::new(), RunId::new())
+}
+
+async fn read(shelf: &Shelf, of: (WorkspaceId, RunId)) -> Recording {
+    Recording::read_parts(shelf.open(of.0, of.1).await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn the_stretches_of_a_run_are_one_recording_that_nobody_else_can_read() {
+    let data = tempfile::tempdir().unwrap();
+    let (shelf, of) = (Shelf::new(data.path()), new_run());
+    assert!(shelf.open(of.0, of.1).await.unwrap().is_empty());
+    assert_eq!(stretch(&shelf, of, 0..2, MOST_RUN_BYTES).await.pages, 2);
+    assert_eq!(stretch(&shelf, of, 2..5, MOST_RUN_BYTES).await.pages, 3);
+    let recording = read(&shelf, of).await;
+    assert_eq!((recording.pages(), recording.whole), (5, true));
+    let mut pages = 0;
+    replay(&Reader { version: 1, pages: 100 }, &recording, |page| {
+        pages += 1;
+        assert_eq!((page.difference, page.not_recorded), (None, Vec::new()));
+    })
+    .await;
+    assert_eq!(pages, 5);
+
+    // As it is downloaded: one file.
+    let mut whole = Vec::new();
+    for mut part in shelf.find(of.1).await.unwrap() {
+        std::io::Read::read_to_end(&mut part, &mut whole).unwrap();
+    }
+    let file = data.path().join("downloaded.rec");
+    std::fs::write(&file, whole).unwrap();
+    let recording = Recording::read(&file).unwrap();
+    assert_eq!((recording.pages(), recording.whole), (5, true));
+
+    let mut folder = data.path().join("recordings");
+    for name in [of.0.to_string(), of.1.to_string(), "0001.rec".to_owned()] {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&folder).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
+        folder.push(name);
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&folder).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn what_a_killed_host_had_written_is_kept_and_said_to_be_less_than_all() {
+    let data = tempfile::tempdir().unwrap();
+    let (shelf, of) = (Shelf::new(data.path()), new_run());
+    let (recorder, part) = shelf.begin(of.0, of.1, reference(), MOST_RUN_BYTES).await.unwrap();
+    let recorder = Arc::new(recorder);
+    pull_into(&recorder, 0..2).await;
+    assert!(shelf.open(of.0, of.1).await.unwrap().is_empty(), "it is being written");
+
+    // What is on the disk at any moment from the second page on is what a kill leaves there.
+    let folder = data.path().join(format!("recordings/{}/{}", of.0, of.1));
+    recorder.close().await;
+    part.end().await.unwrap();
+    let whole = std::fs::read(folder.join("0001.rec")).unwrap();
+    std::fs::remove_file(folder.join("0001.rec")).unwrap();
+    let ended = |length: &usize| {
+        let mut text = Vec::new();
+        // What can be read before the cut is there in spite of the error.
+        let _ = std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&whole[..*length]), &mut text);
+        String::from_utf8_lossy(&text).contains("{\"end\"")
+    };
+    let killed = (0..whole.len()).rev().find(|length| !ended(length)).unwrap();
+    std::fs::write(folder.join("0001.part"), &whole[..killed]).unwrap();
+    assert_eq!(stretch(&shelf, of, 2..4, MOST_RUN_BYTES).await.pages, 2, "the next worker goes on");
+    let recording = read(&shelf, of).await;
+    assert_eq!((recording.pages(), recording.whole), (4, false));
+    assert_eq!(read(&shelf, of).await.pages(), 4, "mended once and for all");
+    let left: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[tokio::test]
+async fn a_recording_that_is_too_long_ends_and_holds_nobody_up() {
+    let data = tempfile::tempdir().unwrap();
+    let (shelf, of) = (Shelf::new(data.path()), new_run());
+    let kept = stretch(&shelf, of, 0..50, 3_000).await;
+    assert!(!kept.whole && kept.pages < 50 && kept.bytes < 10_000, "{kept:?}");
+    let recording = read(&shelf, of).await;
+    assert!(!recording.whole && recording.pages() as u64 == kept.pages, "{recording:?}");
+}
+
+#[tokio::test]
+async fn a_secret_known_from_before_stands_in_no_line() {
+    let data = tempfile::tempdir().unwrap();
+    let (shelf, of) = (Shelf::new(data.path()), new_run());
+    let (recorder, part) = shelf.begin(of.0, of.1, reference(), MOST_RUN_BYTES).await.unwrap();
+    recorder.hide(vec!["key_of_before".to_owned()]);
+    let begin = PageBegin {
+        request: request(Some("next?key=key_of_before".to_owned())),
+        moment: Moment { now_ms: 1, seed: 1 },
+    };
+    recorder.write(Line::Page(begin)).await;
+    recorder.close().await;
+    part.end().await.unwrap();
+    let mut text = String::new();
+    for part in shelf.open(of.0, of.1).await.unwrap() {
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(part), &mut text).unwrap();
+    }
+    assert!(text.contains("next?key=*************") && !text.contains("key_of_before"), "{text}");
+}
+
+#[tokio::test]
+async fn recordings_of_runs_that_are_no_more_are_swept_away() {
+    let data = tempfile::tempdir().unwrap();
+    let shelf = Shelf::new(data.path());
+    let db = tributary_store::testing::sqlite(tributary_store::Options::default()).await;
+    let runs = [new_run(), new_run()];
+    for of in runs {
+        stretch(&shelf, of, 0..1, MOST_RUN_BYTES).await;
+    }
+    assert_eq!(shelf.runs().await.unwrap().len(), 2);
+    let swept = sweep::sweep(&shelf, &db.db.system(), chrono::Utc::now()).await.unwrap();
+    assert_eq!((swept, shelf.runs().await.unwrap().len()), (2, 0));
+    assert_eq!(std::fs::read_dir(data.path().join("recordings")).unwrap().count(), 0, "nor their folders");
 }

@@ -135,6 +135,17 @@ pub struct Patch {
     pub pause_after_failures: Option<i64>,
 }
 
+/// How to sync.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish {
+    /// Read everything again.
+    pub full: bool,
+    /// Delete what is gone even when the deletion guard would hold it.
+    pub accept_deletions: bool,
+    /// Record what the connector is told and answers.
+    pub record: bool,
+}
+
 /// The source service.
 pub struct Sources {
     clock: Arc<dyn Clock>,
@@ -214,27 +225,8 @@ impl Sources {
     }
 
     /// Asks for a run; it starts as soon as a worker is free.
-    pub async fn sync(
-        &self,
-        tenant: &TenantDb,
-        id: SourceId,
-        full: bool,
-        accept_deletions: bool,
-    ) -> Result<RunId, Error> {
-        let source = tenant.get_source(id).await?;
-        if source.connector.id == PUSH_CONNECTOR {
-            return Err(Error::NothingToSync);
-        }
-        self.refuse_quarantined(&source.connector.digest).await?;
-        let run = NewRun {
-            source_id: id,
-            kind: if full { RunKind::Full } else { RunKind::Sync },
-            trigger: Trigger::Api,
-            accept_deletions,
-            connector: None,
-            now: self.clock.now(),
-        };
-        let run_id = tenant.create_run(run).await?;
+    pub async fn sync(&self, tenant: &TenantDb, id: SourceId, wish: Wish) -> Result<RunId, Error> {
+        let run_id = request_sync(&self.plugins, self.clock.as_ref(), tenant, id, wish, Trigger::Api).await?;
         self.wake.jobs();
         Ok(run_id)
     }
@@ -245,13 +237,14 @@ impl Sources {
         if source.connector.id == PUSH_CONNECTOR {
             return Err(Error::NothingToSync);
         }
-        self.refuse_quarantined(&source.connector.digest).await?;
+        refuse_quarantined(&self.plugins, &source.connector.digest).await?;
         let run = NewRun {
             source_id: id,
             kind: RunKind::DryRun,
             trigger: Trigger::Api,
             accept_deletions: false,
             connector: None,
+            record: false,
             now: self.clock.now(),
         };
         let run_id = tenant.create_run(run).await?;
@@ -285,10 +278,6 @@ impl Sources {
 
     async fn get(&self, tenant: &TenantDb, id: SourceId) -> Result<SourceWithRun, Error> {
         tenant.find_source_with_run(id).await?.ok_or(Error::Store(tributary_store::Error::NotFound("source")))
-    }
-
-    async fn refuse_quarantined(&self, digest: &str) -> Result<(), Error> {
-        self.plugins.quarantine(digest).await?.map_or(Ok(()), |advice| Err(Error::Quarantined(advice)))
     }
 
     async fn ready(&self, id: &str) -> Result<InstalledConnector, Error> {
@@ -328,6 +317,36 @@ impl Sources {
         }
         Ok(self.plugins.push().clone())
     }
+}
+
+/// Asks for a sync, of whoever works on this record; workers are still to be woken.
+pub async fn request_sync(
+    plugins: &Plugins,
+    clock: &dyn Clock,
+    tenant: &TenantDb,
+    id: SourceId,
+    wish: Wish,
+    trigger: Trigger,
+) -> Result<RunId, Error> {
+    let source = tenant.get_source(id).await?;
+    if source.connector.id == PUSH_CONNECTOR {
+        return Err(Error::NothingToSync);
+    }
+    refuse_quarantined(plugins, &source.connector.digest).await?;
+    let run = NewRun {
+        source_id: id,
+        kind: if wish.full { RunKind::Full } else { RunKind::Sync },
+        trigger,
+        accept_deletions: wish.accept_deletions,
+        record: wish.record,
+        connector: None,
+        now: clock.now(),
+    };
+    Ok(tenant.create_run(run).await?)
+}
+
+async fn refuse_quarantined(plugins: &Plugins, digest: &str) -> Result<(), Error> {
+    plugins.quarantine(digest).await?.map_or(Ok(()), |advice| Err(Error::Quarantined(advice)))
 }
 
 fn push_has_no_schedule() -> Error {

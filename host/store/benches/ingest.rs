@@ -65,6 +65,7 @@ async fn sync(
         trigger: Trigger::Api,
         accept_deletions: true,
         connector: Some(connector.clone()),
+        record: false,
         now,
     };
     let run_id = tenant.create_run(new).await.unwrap();

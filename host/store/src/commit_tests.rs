@@ -156,6 +156,7 @@ async fn a_commit_that_fails_fails_the_whole_batch_and_the_writer_goes_on() {
         trigger: Trigger::Api,
         accept_deletions: false,
         connector: None,
+        record: false,
         now: now(),
     };
     tenant.create_run(new).await.unwrap();

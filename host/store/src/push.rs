@@ -60,6 +60,7 @@ impl TenantDb {
             trigger: push.trigger,
             accept_deletions: false,
             connector: Some(push.connector),
+            record: false,
             now: push.now,
         };
         let mut page = PageCommit {

@@ -80,6 +80,7 @@ impl TenantDb {
             trigger,
             accept_deletions: false,
             connector: None,
+            record: false,
             now,
         };
         let id = runs::insert_retry(&mut cx, self.key(), &source, &new, Some(run)).await?;

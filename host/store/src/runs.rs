@@ -8,7 +8,7 @@ use tributary_core::{
     citation::ConnectorRef,
     contract::Progress,
     job::{Lease, Priority, Work},
-    run::{Counts, FailedItem, Run, RunError, RunKind, RunStatus, Stage, Trigger, Waiting},
+    run::{Counts, FailedItem, Recording, RecordingState, Run, RunError, RunKind, RunStatus, Stage, Trigger, Waiting},
     source::Source,
 };
 use uuid::Uuid;
@@ -36,6 +36,8 @@ pub struct NewRun {
     pub accept_deletions: bool,
     /// The connector it runs with; `None` takes the source's.
     pub connector: Option<ConnectorRef>,
+    /// Record what its connector is told and answers.
+    pub record: bool,
     /// Now.
     pub now: Instant,
 }
@@ -110,6 +112,10 @@ pub(crate) struct Row {
     waiting_until: Option<Instant>,
     stale_pages: i64,
     traversal: Option<String>,
+    recording: Option<String>,
+    recorded_on: Option<Json<Vec<String>>>,
+    recorded_pages: i64,
+    recorded_bytes: i64,
 }
 
 /// What [`Row`] reads, from a table called `r`.
@@ -118,7 +124,8 @@ macro_rules! columns {
         "r.id, r.source_id, r.kind, r.status, r.triggered_by, r.connector_id, r.connector_version, r.connector_digest,
          r.config_revision, r.accept_deletions, r.cancel_requested, r.queued_at, r.started_at, r.finished_at, r.seen, r.added, r.updated,
          r.unchanged, r.deleted, r.failed, r.bytes, r.requests, r.progress, r.error_code, r.error_detail, r.error_pointer, r.page_no,
-         r.page_cursor, r.change_seq, r.retry_of, r.stage, r.stage_since, r.stage_moved_at, r.waiting_for, r.waiting_until, r.stale_pages, r.traversal"
+         r.page_cursor, r.change_seq, r.retry_of, r.stage, r.stage_since, r.stage_moved_at, r.waiting_for, r.waiting_until, r.stale_pages, r.traversal,
+         r.recording, r.recorded_on, r.recorded_pages, r.recorded_bytes"
     };
 }
 
@@ -172,6 +179,15 @@ impl TryFrom<Row> for Run {
             stale_pages: row.stale_pages,
             traversal: row.traversal.as_deref().map(named).transpose()?,
             position: row.change_seq,
+            recording: match row.recording {
+                Some(state) => Some(Recording {
+                    state: named(&state)?,
+                    hosts: row.recorded_on.map(|hosts| hosts.0).unwrap_or_default(),
+                    pages: row.recorded_pages,
+                    bytes: row.recorded_bytes,
+                }),
+                None => None,
+            },
         })
     }
 }
@@ -260,8 +276,8 @@ pub(crate) async fn insert_retry(
         execute,
         "INSERT INTO run (workspace_id, id, source_id, job_id, kind, status, triggered_by, connector_id, connector_version,
              connector_digest, config_revision, accept_deletions, cancel_requested, queued_at, started_at, seen, added, updated, unchanged,
-             deleted, failed, bytes, requests, page_no, retry_of)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, 0, 0, 0, 0, 0, 0, 0, $16)",
+             deleted, failed, bytes, requests, page_no, retry_of, recording)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, 0, 0, 0, 0, 0, 0, 0, $16, $17)",
         workspace,
         id.0,
         source.id.0,
@@ -277,7 +293,8 @@ pub(crate) async fn insert_retry(
         false,
         new.now,
         (!driven).then_some(new.now),
-        retry_of.map(|run| run.0)
+        retry_of.map(|run| run.0),
+        new.record.then(|| name_of(&RecordingState::Asked))
     )?;
     if let Some(job_id) = job_id {
         // Whoever asked waits for it.

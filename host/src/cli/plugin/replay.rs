@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
-use tributary_core::hash::Sha256Hash;
+use tributary_core::{RunId, citation::ConnectorRef, hash::Sha256Hash};
 use tributary_sandbox::Connector;
 
 use super::{
@@ -14,11 +14,13 @@ use super::{
     show,
 };
 use crate::{
+    cli::record,
     plugins::SHIPPED,
     recording::{
-        Recording,
+        Recording, Shelf,
         replay::{ReplayedPage, replay},
     },
+    settings::{Config, Settings},
 };
 
 /// Most that is shown of a value that differs.
@@ -26,7 +28,7 @@ const SHOWN_CHARS: usize = 200;
 
 #[derive(Args)]
 pub(in crate::cli) struct Replay {
-    /// The recording
+    /// The recording, or the id of a run that this host recorded
     recording: PathBuf,
     /// The component that was recorded, or the folder it is built from [default: the one of this program with its digest]
     #[arg(long, value_name = "COMPONENT")]
@@ -34,24 +36,28 @@ pub(in crate::cli) struct Replay {
     /// Print one JSON object per page
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 impl Replay {
     pub(in crate::cli) fn run(self) -> anyhow::Result<()> {
         quiet();
         on_runtime(async {
-            let recording = read(self.recording).await?;
-            let component = match self.component {
-                Some(path) => open(path).await?,
-                None => shipped(&recording.connector.digest).await?.with_context(|| {
-                    let connector = &recording.connector;
-                    format!(
-                        "{} {} ({}) is not a connector of this program; give its component with --component",
-                        connector.id,
-                        connector.version,
-                        &connector.digest[..connector.digest.len().min(12)]
-                    )
-                })?,
+            let run: Option<RunId> =
+                self.recording.to_str().and_then(|id| id.parse().ok()).filter(|_| !self.recording.exists());
+            let (recording, component) = match run {
+                None => {
+                    let recording = read(self.recording).await?;
+                    let component = component_of(&recording, self.component, None).await?;
+                    (recording, component)
+                }
+                Some(run) => {
+                    let config = self.settings.resolve()?;
+                    let recording = read_run(&Shelf::new(&config.data_dir), run).await?;
+                    let component = component_of(&recording, self.component, Some(&config)).await?;
+                    (recording, component)
+                }
             };
             let (connector, descriptor) = component.connector()?;
             let same = component.reference(&descriptor) == recording.connector;
@@ -109,6 +115,46 @@ pub(super) async fn read(path: PathBuf) -> anyhow::Result<Recording> {
         Recording::read(&path).with_context(|| format!("{} is not played", path.display()))
     })
     .await?
+}
+
+/// The recording of a run, out of this host's data directory.
+async fn read_run(shelf: &Shelf, run: RunId) -> anyhow::Result<Recording> {
+    let parts = shelf.find(run).await.context("the recordings of this host cannot be read")?;
+    if parts.is_empty() {
+        bail!(
+            "there is no recording of the run {run} on this host, {}; the run's `recording` in the API says where it is",
+            shelf.host()
+        );
+    }
+    tokio::task::spawn_blocking(move || Recording::read_parts(parts))
+        .await?
+        .with_context(|| format!("the recording of the run {run} is not played"))
+}
+
+/// The one that was given, or that was recorded: of this program, or of the server with these settings.
+async fn component_of(
+    recording: &Recording,
+    given: Option<PathBuf>,
+    config: Option<&Config>,
+) -> anyhow::Result<Component> {
+    if let Some(path) = given {
+        return open(path).await;
+    }
+    let digest = &recording.connector.digest;
+    if let Some(component) = shipped(digest).await? {
+        return Ok(component);
+    }
+    if let Some(config) = config
+        && let Some(bytes) = record::open(config).await?.system().find_component(digest).await?
+    {
+        return Component::install(bytes).await;
+    }
+    let ConnectorRef { id, version, .. } = &recording.connector;
+    let place = if config.is_some() { "this program or this server" } else { "this program" };
+    bail!(
+        "{id} {version} ({}) is not a connector of {place}; give its component with --component",
+        &digest[..digest.len().min(12)]
+    )
 }
 
 /// A component from a file or a folder.

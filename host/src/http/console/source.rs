@@ -319,7 +319,7 @@ pub(super) async fn sync(
     Path(ids): Ids,
     Form(wish): Form<Wish>,
 ) -> Result<Redirect, ApiError> {
-    let request = |full| OptionalJson(api::SyncRequest { full, accept_deletions: false });
+    let request = |full| OptionalJson(api::SyncRequest { full, ..api::SyncRequest::default() });
     let (_, queued) = match wish.what {
         What::Changes => api::sync(app, tenant, Path(ids), request(false)).await?,
         What::Everything => api::sync(app, tenant, Path(ids), request(true)).await?,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tributary_core::run::{self, RunKind, RunStatus, Trigger};
+use tributary_core::run::{self, RecordingState, RunKind, RunStatus, Trigger};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -78,6 +78,29 @@ impl From<run::Waiting> for RunWaiting {
     }
 }
 
+/// The recording of a run.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct RunRecording {
+    /// asked, recording, complete, incomplete (a host was lost, or its disk refused) or too_long (it reached 512 MiB and stops there).
+    #[schema(value_type = String)]
+    pub state: RecordingState,
+    /// The hosts that have it, each what it recorded itself.
+    pub hosts: Vec<String>,
+    /// Pages in it.
+    pub pages: i64,
+    /// Its length before compression.
+    pub bytes: i64,
+}
+
+impl RunRecording {
+    fn new(it: run::Recording, over: bool) -> Self {
+        // Whoever was to end it is gone.
+        let lost = over && matches!(it.state, RecordingState::Asked | RecordingState::Recording);
+        let state = if lost { RecordingState::Incomplete } else { it.state };
+        Self { state, hosts: it.hosts, pages: it.pages, bytes: it.bytes }
+    }
+}
+
 /// A run of a source.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct Run {
@@ -118,6 +141,8 @@ pub(in crate::http) struct Run {
     pub connector: Connector,
     /// The newest commit of this run: send it as `min_position` to search what it brought.
     pub position: Option<i64>,
+    /// Set when somebody asked for it.
+    pub recording: Option<RunRecording>,
 }
 
 impl Run {
@@ -155,6 +180,7 @@ impl Run {
             failed_items: failed_items.into_iter().map(Into::into).collect(),
             connector: run.connector.into(),
             position: run.position,
+            recording: run.recording.map(|recording| RunRecording::new(recording, run.status.is_final())),
         }
     }
 }

@@ -24,6 +24,7 @@ mod model;
 mod passages;
 mod predicates;
 mod queue;
+mod recordings;
 mod row_security;
 mod runs;
 mod schedules;

@@ -73,6 +73,7 @@ impl World {
             trigger: Trigger::Manual,
             accept_deletions: false,
             connector: None,
+            record: false,
             now: at(0),
         }
     }

@@ -18,14 +18,15 @@ use tributary_core::{
     ledger::Ledger,
     principal::{Actor, Grant, Principal},
     query::Hit,
-    run::{FailedItem, RunKind, RunStatus, Stage, StageName, Trigger, WaitingFor},
+    run::{FailedItem, RecordingState, RunKind, RunStatus, Stage, StageName, Trigger, WaitingFor},
     schedule::{DueSchedule, Overlap, Pause, PauseReason, ScheduleKind},
     source::Health,
 };
 use tributary_store::{
     ApiKey, Approval, CancelRequest, DocumentFilter, Error, FinishRun, Finished, Fired, Firing, Heartbeat, Invitation,
     KeepVersions, KeyRotation, KeyUse, Moved, NewAnswer, NewQuestion, NewRun, NewSource, NewUser, NextKey, PageCommit,
-    Prune, PurgeDeleted, Purged, Push, Restored, RetryRequest, SealedValue, SourceUpdate, SystemDb, TenantDb, testing,
+    Prune, PurgeDeleted, Purged, Push, RecordedPart, Restored, RetryRequest, SealedValue, SourceUpdate, SystemDb,
+    TenantDb, testing,
 };
 use uuid::Uuid;
 
@@ -159,7 +160,7 @@ async fn full() -> (World, Same, Side) {
     running.commit(Page { drafts, containers: vec![cellar], ..Page::default() }).await;
     assert!(running.finish(Some(Prune::default())).await.held.is_some());
     let held = running.run_id;
-    let mut running = world.begin(RunKind::Sync).await;
+    let mut running = world.begin_with(NewRun { record: true, ..world.new_run() }).await;
     let deleted = deleted_source(&world).await;
     let first = Page {
         deletes: vec![("x".to_owned(), Gone::Trashed)],
@@ -237,6 +238,7 @@ async fn traverse(tenant: &TenantDb, source_id: SourceId, names: &[&str], all: b
         trigger: Trigger::Api,
         accept_deletions: false,
         connector: None,
+        record: false,
         now: at(3),
     };
     let run_id = tenant.create_run(new).await.unwrap();
@@ -536,6 +538,9 @@ async fn write(world: &World, side: &Side, same: &Same) {
     let (tenant, lease, id) = (&side.tenant, &side.lease, side.tenant.workspace_id());
     let begun = tenant.begin_run(lease, same.run, at(20)).await.unwrap();
     assert_eq!(begun.source.name, "docs");
+    tenant.begin_recording(lease, same.run, &begun.run.recording.unwrap(), "ada").await.unwrap();
+    let part = RecordedPart { state: RecordingState::Complete, pages: 1, bytes: 2 };
+    tenant.end_recording(lease, same.run, part).await.unwrap();
     tenant.set_progress(lease, same.run, &Default::default()).await.unwrap();
     tenant.set_waiting(lease, same.run, WaitingFor::Quota, at(90)).await.unwrap();
     tenant.begin_run(lease, same.run, at(21)).await.unwrap();
