@@ -43,6 +43,7 @@ async fn queue_sync(db: &Db, workspace: &str, source: &str) -> String {
         trigger: Trigger::Manual,
         accept_deletions: false,
         connector: None,
+        record: false,
         now: chrono::Utc::now(),
     };
     let tenant = db.system().tenant(workspace.parse().expect("an id"));
