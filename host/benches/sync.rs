@@ -16,7 +16,12 @@ use support::{
     report::{Aim, Report},
     sized, usage,
 };
-use tributary::{app::App, retrieval, settings::Settings, sources::Draft};
+use tributary::{
+    app::App,
+    retrieval,
+    settings::Settings,
+    sources::{Draft, Wish},
+};
 use tributary_core::{
     SourceId,
     principal::Principal,
@@ -122,7 +127,7 @@ impl Host {
     /// Asks for a sync and follows it to its end, and to where its documents can be found.
     async fn sync(&self, source: SourceId) -> Took {
         let (started, cpu) = (Instant::now(), usage::cpu());
-        let id = self.app.sources.sync(&self.tenant, source, false, false).await.unwrap();
+        let id = self.app.sources.sync(&self.tenant, source, Wish::default()).await.unwrap();
         let run = loop {
             let run = self.tenant.get_run(id).await.unwrap();
             if run.status.is_final() {

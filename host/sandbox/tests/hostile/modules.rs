@@ -93,6 +93,8 @@ async fn hostile_modules_are_contained_while_a_sibling_works() {
     ];
     let mut options = options();
     options.pull.result_bytes = 1 << 20;
+    // So little that it is full before the time is up, even byte by byte on a busy machine.
+    options.pull.memory_bytes = 4 << 20;
     // Places reserved ahead: what one module leaves behind is not found by the next.
     options.pooling = true;
     let sandbox = Sandbox::new(options).unwrap();
