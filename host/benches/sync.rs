@@ -25,7 +25,7 @@ use tributary::{
 use tributary_core::{
     SourceId,
     principal::Principal,
-    run::{Run, RunStatus},
+    run::{Run, RunStatus, Trigger},
 };
 use tributary_store::{TenantDb, testing};
 
@@ -127,7 +127,7 @@ impl Host {
     /// Asks for a sync and follows it to its end, and to where its documents can be found.
     async fn sync(&self, source: SourceId) -> Took {
         let (started, cpu) = (Instant::now(), usage::cpu());
-        let id = self.app.sources.sync(&self.tenant, source, Wish::default()).await.unwrap();
+        let id = self.app.sources.sync(&self.tenant, source, Wish::default(), Trigger::Api).await.unwrap();
         let run = loop {
             let run = self.tenant.get_run(id).await.unwrap();
             if run.status.is_final() {

@@ -7,14 +7,18 @@ use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use serde_json::json;
-use tributary_core::{Clock, SystemClock, UserId, workspace::Workspace};
+use tributary_core::{Clock, SourceId, SystemClock, UserId, source::Source, workspace::Workspace};
 use tributary_store::{AuditOutcome, Db, NewAuditEvent, TenantDb, User};
 
-use super::record;
+use super::{plugin, record};
 use crate::{
     auth::Auth,
-    secrets::Vault,
+    metrics::Metrics,
+    plugins::Grants,
+    secrets::{Credentials, Vault},
     settings::{Config, Settings},
+    sources::Sources,
+    wake::Wake,
 };
 
 /// Options of every such command.
@@ -76,6 +80,31 @@ impl Operator {
             found.with_context(|| format!("there is no workspace {named}; `tributary workspace list` shows them"))?;
         let tenant = system.tenant(found.id);
         Ok((found, tenant))
+    }
+
+    /// The source of an id or a name.
+    pub(super) async fn source(&self, tenant: &TenantDb, named: &str) -> anyhow::Result<Source> {
+        let unknown = || format!("there is no source {named} in this workspace");
+        if let Ok(id) = named.parse::<SourceId>() {
+            return tenant.find_source(id).await?.with_context(unknown);
+        }
+        let mut after = None;
+        loop {
+            let page = tenant.list_sources(after, 100).await?;
+            after = page.items.last().map(|it| it.source.id);
+            match page.items.into_iter().map(|it| it.source).find(|source| source.name == named) {
+                Some(source) => return Ok(source),
+                None if page.more => {}
+                None => anyhow::bail!(unknown()),
+            }
+        }
+    }
+
+    /// The source service over this record. It wakes nobody in the server.
+    pub(super) fn sources(&self) -> anyhow::Result<Sources> {
+        let credentials = Arc::new(Credentials::new(self.vault.clone(), self.clock.clone()));
+        let grants = Arc::new(Grants::new(&self.config, credentials));
+        Ok(Sources::new(self.clock.clone(), plugin::of_server(self)?, Wake::local(), Metrics::default(), grants))
     }
 
     /// Records what was done here, like what is done over the API.

@@ -1,20 +1,14 @@
 //! `tributary source`: what a source's configuration may say, for the operator.
 
-use std::{fs, sync::Arc};
+use std::fs;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tributary_core::{SourceId, contract::Choice};
+use tributary_core::contract::Choice;
 
 use super::{operator::Common, plugin, record};
-use crate::{
-    metrics::Metrics,
-    plugins::Grants,
-    secrets::Credentials,
-    sources::{Browse, Error, Sources},
-    wake::Wake,
-};
+use crate::sources::{Browse, Error};
 
 #[derive(Args)]
 pub(super) struct Source {
@@ -36,8 +30,8 @@ struct BrowseField {
     #[arg(long)]
     workspace: String,
     /// A source whose connector and configuration are taken
-    #[arg(long, value_name = "ID", conflicts_with_all = ["connector", "source_config"])]
-    source: Option<SourceId>,
+    #[arg(long, value_name = "NAME|ID", conflicts_with_all = ["connector", "source_config"])]
+    source: Option<String>,
     /// The connector, when there is no source yet
     #[arg(long, value_name = "ID", required_unless_present = "source")]
     connector: Option<String>,
@@ -67,23 +61,15 @@ impl BrowseField {
             let operator = self.common.open().await?;
             let (_, tenant) = operator.workspace(&self.workspace).await?;
             let (connector, config) = match (self.source, self.connector) {
-                (Some(id), _) => {
-                    let source = tenant.get_source(id).await.with_context(|| format!("there is no source {id}"))?;
+                (Some(named), _) => {
+                    let source = operator.source(&tenant, &named).await?;
                     (source.connector.id, source.config)
                 }
                 (None, Some(connector)) => (connector, configuration(&self.source_config)?),
                 (None, None) => bail!("name a source or a connector"),
             };
-            let credentials = Arc::new(Credentials::new(operator.vault.clone(), operator.clock.clone()));
-            let sources = Sources::new(
-                operator.clock.clone(),
-                plugin::of_server(&operator)?,
-                Wake::local(),
-                Metrics::default(),
-                Arc::new(Grants::new(&operator.config, credentials)),
-            );
             let asked = Browse { connector, config, pointer: self.field, at: self.at, after: self.after };
-            let found = sources.browse(&tenant, asked).await.map_err(explained)?;
+            let found = operator.sources()?.browse(&tenant, asked).await.map_err(explained)?;
             if operator.json() {
                 println!("{}", serde_json::to_string_pretty(&json!(found))?);
                 return Ok(());

@@ -1,21 +1,11 @@
 //! `tributary sync`: starts a sync, and looks at one that was recorded without the network.
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tributary_core::{
-    RunId, SourceId,
-    run::Trigger,
-    source::{PUSH_CONNECTOR, Source},
-};
-use tributary_store::TenantDb;
+use tributary_core::{RunId, run::Trigger, source::Source};
 
-use super::{
-    operator::Common,
-    plugin::{self, Replay},
-    record,
-};
-use crate::sources::{Wish, request_sync};
+use super::{operator::Common, plugin::Replay, record};
+use crate::sources::Wish;
 
 #[derive(Args)]
 pub(super) struct Sync {
@@ -60,13 +50,9 @@ impl Start {
     async fn run(self) -> anyhow::Result<()> {
         let operator = self.common.open().await?;
         let (_, tenant) = operator.workspace(&self.workspace).await?;
-        let source = find(&tenant, &self.source)
-            .await?
-            .with_context(|| format!("there is no source {} in the workspace {}", self.source, self.workspace))?;
+        let source = operator.source(&tenant, &self.source).await?;
         let wish = Wish { full: self.full, accept_deletions: false, record: self.record };
-        let clock = operator.clock.clone();
-        let run =
-            request_sync(&*plugin::of_server(&operator)?, &*clock, &tenant, source.id, wish, Trigger::Manual).await?;
+        let run = operator.sources()?.sync(&tenant, source.id, wish, Trigger::Manual).await?;
         // Workers that are not told find it at their next poll.
         let _ = operator.db.system().notify("jobs").await;
         operator.done("sync start", Some(&tenant), format!("source_id={}", source.id)).await?;
@@ -81,23 +67,5 @@ fn sentence(source: &Source, run: RunId, record: bool) -> String {
         true => format!(
             "A sync of {name} is queued and will be recorded: run {run}. When it is over, on the host that worked on it: tributary sync replay {run}"
         ),
-    }
-}
-
-/// By id, or by name.
-async fn find(tenant: &TenantDb, named: &str) -> anyhow::Result<Option<Source>> {
-    if let Ok(id) = named.parse::<SourceId>() {
-        return Ok(tenant.find_source(id).await?);
-    }
-    let mut after = None;
-    loop {
-        let page = tenant.list_sources(after, 100).await?;
-        after = page.items.last().map(|it| it.source.id);
-        let mut sources = page.items.into_iter().map(|it| it.source).filter(|it| it.connector.id != PUSH_CONNECTOR);
-        match sources.find(|source| source.name == named) {
-            Some(source) => return Ok(Some(source)),
-            None if page.more => {}
-            None => return Ok(None),
-        }
     }
 }

@@ -126,7 +126,8 @@ impl Connector {
     }
 }
 
-fn internal(error: anyhow::Error) -> ApiError {
+/// The record could not be asked, or a component not be readied.
+pub(super) fn internal(error: anyhow::Error) -> ApiError {
     ApiError::internal(format!("{error:#}"))
 }
 

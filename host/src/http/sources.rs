@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json as Body, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use tributary_core::{RunId, SourceId, WorkspaceId};
+use tributary_core::{RunId, SourceId, WorkspaceId, run::Trigger};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -238,7 +238,7 @@ pub(super) async fn sync(
     OptionalJson(request): OptionalJson<SyncRequest>,
 ) -> Result<(StatusCode, Body<Queued>), ApiError> {
     let SyncRequest { full, accept_deletions, record } = request;
-    let run_id = app.sources.sync(&tenant, id, Wish { full, accept_deletions, record }).await?;
+    let run_id = app.sources.sync(&tenant, id, Wish { full, accept_deletions, record }, Trigger::Api).await?;
     Ok((StatusCode::ACCEPTED, Body(Queued::new(run_id))))
 }
 

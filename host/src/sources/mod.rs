@@ -225,8 +225,22 @@ impl Sources {
     }
 
     /// Asks for a run; it starts as soon as a worker is free.
-    pub async fn sync(&self, tenant: &TenantDb, id: SourceId, wish: Wish) -> Result<RunId, Error> {
-        let run_id = request_sync(&self.plugins, self.clock.as_ref(), tenant, id, wish, Trigger::Api).await?;
+    pub async fn sync(&self, tenant: &TenantDb, id: SourceId, wish: Wish, trigger: Trigger) -> Result<RunId, Error> {
+        let source = tenant.get_source(id).await?;
+        if source.connector.id == PUSH_CONNECTOR {
+            return Err(Error::NothingToSync);
+        }
+        self.refuse_quarantined(&source.connector.digest).await?;
+        let run = NewRun {
+            source_id: id,
+            kind: if wish.full { RunKind::Full } else { RunKind::Sync },
+            trigger,
+            accept_deletions: wish.accept_deletions,
+            record: wish.record,
+            connector: None,
+            now: self.clock.now(),
+        };
+        let run_id = tenant.create_run(run).await?;
         self.wake.jobs();
         Ok(run_id)
     }
@@ -237,7 +251,7 @@ impl Sources {
         if source.connector.id == PUSH_CONNECTOR {
             return Err(Error::NothingToSync);
         }
-        refuse_quarantined(&self.plugins, &source.connector.digest).await?;
+        self.refuse_quarantined(&source.connector.digest).await?;
         let run = NewRun {
             source_id: id,
             kind: RunKind::DryRun,
@@ -280,6 +294,10 @@ impl Sources {
         tenant.find_source_with_run(id).await?.ok_or(Error::Store(tributary_store::Error::NotFound("source")))
     }
 
+    async fn refuse_quarantined(&self, digest: &str) -> Result<(), Error> {
+        self.plugins.quarantine(digest).await?.map_or(Ok(()), |advice| Err(Error::Quarantined(advice)))
+    }
+
     async fn ready(&self, id: &str) -> Result<InstalledConnector, Error> {
         if let Some(ready) = self.plugins.current(id).await? {
             return Ok(ready);
@@ -317,36 +335,6 @@ impl Sources {
         }
         Ok(self.plugins.push().clone())
     }
-}
-
-/// Asks for a sync, of whoever works on this record; workers are still to be woken.
-pub async fn request_sync(
-    plugins: &Plugins,
-    clock: &dyn Clock,
-    tenant: &TenantDb,
-    id: SourceId,
-    wish: Wish,
-    trigger: Trigger,
-) -> Result<RunId, Error> {
-    let source = tenant.get_source(id).await?;
-    if source.connector.id == PUSH_CONNECTOR {
-        return Err(Error::NothingToSync);
-    }
-    refuse_quarantined(plugins, &source.connector.digest).await?;
-    let run = NewRun {
-        source_id: id,
-        kind: if wish.full { RunKind::Full } else { RunKind::Sync },
-        trigger,
-        accept_deletions: wish.accept_deletions,
-        record: wish.record,
-        connector: None,
-        now: clock.now(),
-    };
-    Ok(tenant.create_run(run).await?)
-}
-
-async fn refuse_quarantined(plugins: &Plugins, digest: &str) -> Result<(), Error> {
-    plugins.quarantine(digest).await?.map_or(Ok(()), |advice| Err(Error::Quarantined(advice)))
 }
 
 fn push_has_no_schedule() -> Error {

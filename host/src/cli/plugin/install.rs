@@ -65,10 +65,7 @@ impl Install {
             if carried_configs > 0 {
                 sentence += &format!(
                     "\nIt carried the configuration of {} over to its own.",
-                    match carried_configs {
-                        1 => "1 source".to_owned(),
-                        n => format!("{n} sources"),
-                    }
+                    show::count(carried_configs as usize, "source")
                 );
             }
             sentence += &manage::wanting(&connector);

@@ -20,6 +20,7 @@ use super::{
     super::{
         ApiError,
         access::{Caller, Tenant},
+        connectors,
         deletions::{self as held, DeletionGuard, HeldDeletions, sees_the_whole_source},
         dry_runs,
         dto::{List, Paging, Paused, Run, ScheduleBody, Source},
@@ -82,7 +83,7 @@ pub(super) async fn page(
         None => String::new(),
     };
     let (here, now) = (address(ids.0, ids.1), app.clock.now());
-    let quarantine = app.plugins.quarantine(&source.connector.digest).await.map_err(sources::internal)?;
+    let quarantine = app.plugins.quarantine(&source.connector.digest).await.map_err(connectors::internal)?;
     let pushed = source.connector.id == PUSH_CONNECTOR;
     let main = html! {
         h1 { (source.name) }

@@ -12,6 +12,7 @@ use super::{
     super::{
         ApiError,
         access::Tenant,
+        connectors,
         dto::{Paging, Run, Source},
         extract::Query,
         sources as api,
@@ -32,7 +33,7 @@ pub(super) async fn page(
     let list = api::list(Tenant(tenant), Query(api::SourcesQuery::default()), Query(paging)).await?.0;
     let now = app.clock.now();
     let digests: Vec<_> = list.items.iter().map(|source| source.connector.digest.as_str()).collect();
-    let quarantines = app.plugins.quarantines(&digests).await.map_err(internal)?;
+    let quarantines = app.plugins.quarantines(&digests).await.map_err(connectors::internal)?;
     let main = html! {
         h1 { "Sources" }
         @if workspace.archived_at.is_some() { (layout::note("This workspace is archived: it can be read, and nothing else.")) }
@@ -58,11 +59,6 @@ pub(super) async fn page(
         @if let Some(next) = &list.next_cursor { p { a href={ "?cursor=" (next) } { "More sources" } } }
     };
     Ok(layout::inside("Sources", &[(here, &workspace.name)], true, main).into_response())
-}
-
-/// The record could not be asked.
-pub(super) fn internal(error: anyhow::Error) -> ApiError {
-    ApiError::internal(format!("{error:#}"))
 }
 
 fn row(workspace: &str, source: &Source, quarantine: Option<&String>, now: Now) -> Markup {
